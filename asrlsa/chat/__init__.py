@@ -1,0 +1,1 @@
+"""CHAT text to values and back: lexer, parser, writer, builder and check."""
