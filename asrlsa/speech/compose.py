@@ -1,0 +1,144 @@
+"""From everything heard in one recording to its CHAT transcript."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from asrlsa.chat.build import build_transcript
+from asrlsa.config import TranscribeOptions
+from asrlsa.disfluency import CodingOptions, code_utterance
+from asrlsa.language import iso639_3, spell_out
+from asrlsa.speech.recognise import Recognised
+from asrlsa.speech.speakers import Diarization, assign_speakers, channel_turns, map_participants
+from asrlsa.speech.utterances import Draft, UtteranceOptions, split_utterances
+from asrlsa.types import Participant, Transcript, Utterance, Word
+
+DEFAULT_SPEAKERS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """A transcript and what to tell the user about it.
+
+    Attributes:
+        transcript: The CHAT transcript.
+        speakers: Participants that speak.
+        notes: Plain sentences; they stand in the transcript as comments too.
+    """
+
+    transcript: Transcript
+    speakers: int
+    notes: tuple[str, ...]
+
+
+def compose(
+    heard: Recognised,
+    *,
+    options: TranscribeOptions,
+    participants: Sequence[Participant],
+    media: str,
+    video: bool,
+    date: datetime.date | None,
+    comments: Sequence[str],
+) -> Composed:
+    """Build the transcript of one recording.
+
+    Args:
+        heard: Words, regions, voices.
+        options: Pauses, marks and tiers.
+        participants: Codes and roles for the voices; may be empty.
+        media: Stem of the recording, for ``@Media``.
+        video: Whether the recording is a video.
+        date: Day of the recording, or None.
+        comments: ``@Comment`` lines that come first (version, settings).
+
+    Returns:
+        The transcript, which passes ``check_chat``.
+    """
+    language = iso639_3(heard.language or "en")
+    notes = list(heard.notes)
+    diarization = _voices(heard, options, participants)
+    mapping, guess = map_participants(diarization, participants)
+    if guess:
+        notes.append(guess)
+    words = _attributed(heard, diarization)
+    odd: list[str] = []
+    spelt = spell_out(words, language, on_note=odd.append)
+    notes.extend(dict.fromkeys(odd))
+    drafts = split_utterances(spelt, language=language, options=UtteranceOptions())
+    utterances = [u for draft in drafts if (u := _utterance(draft, mapping, language, options)) is not None]
+    if not utterances:
+        notes.append("no speech was found in this recording")
+    spoken = {u.speaker for u in utterances}
+    listed = _listed(participants, mapping, spoken, language)
+    transcript = build_transcript(
+        utterances,
+        participants=listed,
+        languages=[language],
+        media=media,
+        media_type="video" if video else "audio",
+        date=date,
+        comments=[*comments, *notes],
+        wor=options.wor,
+    )
+    return Composed(transcript, len(spoken), tuple(notes))
+
+
+def _voices(heard: Recognised, options: TranscribeOptions, participants: Sequence[Participant]) -> Diarization:
+    """Tell the speakers apart: by channel where each has one, else by voice."""
+    if heard.tracker is None:
+        turns = channel_turns(heard.regions)
+        return Diarization(turns, len({t.speaker for t in turns}), {}, "one speaker a channel")
+    count = options.speakers
+    if count is None:
+        count = len(participants) or DEFAULT_SPEAKERS
+    return heard.tracker.finish(count or "auto")
+
+
+def _attributed(heard: Recognised, diarization: Diarization) -> list[Word]:
+    """Return all words in time order, each with the label of its speaker."""
+    if heard.tracker is not None:
+        return assign_speakers(heard.words[0], diarization.turns)
+    words = [replace(w, speaker=str(n)) for n, channel in enumerate(heard.words) for w in channel]
+    return sorted(words, key=lambda w: (w.start or 0, w.end or 0))
+
+
+def _utterance(
+    draft: Draft, mapping: Mapping[str, Participant], language: str, options: TranscribeOptions
+) -> Utterance | None:
+    coded = code_utterance(
+        draft.words,
+        draft.terminator,
+        language=language,
+        options=CodingOptions(
+            pause_short_ms=options.pause_short_ms,
+            pause_long_ms=options.pause_long_ms,
+            uncertain=options.uncertain,
+        ),
+    )
+    if not coded.text:
+        return None
+    starts = [w.start for w in draft.words if w.start is not None]
+    ends = [w.end for w in draft.words if w.end is not None]
+    participant = mapping.get(draft.speaker)
+    code = participant.code if participant is not None else "PAR0"
+    return Utterance(
+        speaker=code,
+        text=coded.text,
+        start=min(starts) if starts else None,
+        end=max(ends) if ends else None,
+        words=coded.words,
+    )
+
+
+def _listed(
+    participants: Sequence[Participant], mapping: Mapping[str, Participant], spoken: set[str], language: str
+) -> list[Participant]:
+    """Return the participants of the header: those the user named, then those that speak, in the file's language."""
+    named = list(participants) or [p for p in mapping.values() if p.code in spoken]
+    named += [p for p in mapping.values() if p.code in spoken and all(p.code != n.code for n in named)]
+    if not named:
+        named = [Participant("PAR0")]
+    return [replace(p, language=language) for p in named]

@@ -1,0 +1,312 @@
+"""Whisper on CTranslate2, set to keep what speakers really say.
+
+What deletes disfluencies in other tools, and what is done here instead: no n-gram ban and no repetition penalty, no
+temperature ladder (hesitant speech falls under its thresholds and is sampled again into fluent text), no text carried
+over from the window before, and a short prompt full of fillers in front of every window, not of the first one only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from asrlsa.errors import ModelError
+from asrlsa.types import Word
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from asrlsa.models import Model
+
+TOKENS_PER_SECOND = 50  # encoder positions: 16 kHz / hop 160 / stride 2
+FRAMES_PER_SECOND = 100  # mel frames
+MAX_LENGTH = 448  # decoder positions of every Whisper
+SPACELESS = frozenset({"zh", "ja", "th", "lo", "my", "yue"})  # written without spaces: every token group is a word
+MAX_PROMPT = 200  # prompt tokens; leaves room for the longest 30 s of speech
+
+
+@dataclass(frozen=True, slots=True)
+class DecodingOptions:
+    """Settings of the search.
+
+    Attributes:
+        beam_size: 1 is greedy search.
+        patience: Beam search patience (arXiv 2204.05424).
+        length_penalty: Exponential penalty on length in beam search.
+        suppress_tokens: Token ids that are never written; -1 stands for the model's own list.
+        max_tokens_per_second: A window may hold this many text tokens a second of audio; a loop stops there.
+    """
+
+    beam_size: int = 1
+    patience: float = 1.0
+    length_penalty: float = 1.0
+    suppress_tokens: tuple[int, ...] = (-1,)
+    max_tokens_per_second: float = 12.0
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What the recogniser wrote for one window.
+
+    Attributes:
+        words: Words with times in ms relative to the window's audio, punctuation attached, in order.
+        average_log_probability: Mean natural logarithm of the token probabilities.
+        no_speech_probability: Probability of Whisper's no-speech token.
+        truncated: The text ran to its maximum length without an end.
+    """
+
+    words: tuple[Word, ...]
+    average_log_probability: float
+    no_speech_probability: float
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Encoder output of a batch: a CTranslate2 view of shape (B, 1500, D)."""
+
+    view: Any
+    size: int
+
+    def take(self, rows: Sequence[int]) -> Encoded:
+        """Return the given windows of the batch."""
+        import ctranslate2
+        import numpy as np
+
+        if list(rows) == list(range(self.size)):
+            return self
+        view = self.view
+        if view.device != "cpu":
+            view = view.to_device(ctranslate2.Device.cpu)
+        picked = np.ascontiguousarray(np.array(view)[list(rows)])
+        return Encoded(ctranslate2.StorageView.from_array(picked), len(rows))
+
+
+class Recogniser:
+    """One loaded model. ``decode`` may be called from one thread at a time; ``features`` from any thread."""
+
+    def __init__(
+        self, model: Model, *, device: str = "auto", compute_type: str = "default", threads: int = 0
+    ) -> None:
+        """Load the model.
+
+        Args:
+            model: What ``resolve_model`` found.
+            device: ``auto``, ``cpu`` or ``cuda``.
+            compute_type: CTranslate2's ``int8``, ``float16``, …; ``default`` is int8 on CPU and float16 on GPU.
+            threads: CPU threads; 0 uses every physical core.
+
+        Raises:
+            ModelError: The device or compute type can't be used here, or the model is damaged.
+        """
+        import ctranslate2
+        import tokenizers
+
+        self.model = model
+        self.device = _device(device)
+        self.compute_type = _compute_type(compute_type, self.device)
+        try:
+            self._whisper: Any = ctranslate2.models.Whisper(
+                str(model.directory), device=self.device, compute_type=self.compute_type, intra_threads=threads
+            )
+            self._tokenizer: Any = tokenizers.Tokenizer.from_file(str(model.directory / "tokenizer.json"))
+        except (RuntimeError, ValueError, OSError) as error:
+            raise ModelError(
+                f"model {model.name!r} can't be loaded on {self.device} as {self.compute_type}: {error}"
+            ) from error
+        self._extractor = _extractor(self._whisper.n_mels)
+        self._languages: dict[str, Any] = {}
+
+    @property
+    def multilingual(self) -> bool:
+        """Whether the model knows other languages than English."""
+        return bool(self._whisper.is_multilingual)
+
+    def features(self, audio: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the log-mel features (n_mels, 3000) of up to 30 s of audio (samples,), padded with silence."""
+        import numpy as np
+        from faster_whisper.audio import pad_or_trim
+
+        mel = self._extractor(audio)[..., : 30 * FRAMES_PER_SECOND]
+        return np.ascontiguousarray(pad_or_trim(mel), dtype=np.float32)
+
+    def encode(self, features: Sequence[NDArray[np.float32]]) -> Encoded:
+        """Run the encoder over a batch of features, each (n_mels, 3000)."""
+        import ctranslate2
+        import numpy as np
+
+        return Encoded(self._whisper.encode(ctranslate2.StorageView.from_array(np.stack(features))), len(features))
+
+    def languages(self, encoded: Encoded) -> list[dict[str, float]]:
+        """Return, for each window, the probability of each language (ISO 639-1)."""
+        return [{token[2:-2]: float(p) for token, p in row} for row in self._whisper.detect_language(encoded.view)]
+
+    def decode(
+        self,
+        encoded: Encoded,
+        durations: Sequence[int],
+        *,
+        language: Sequence[str],
+        prompt: Sequence[str | None],
+        options: DecodingOptions,
+        ban_ngrams: int = 0,
+    ) -> list[Decoded]:
+        """Decode a batch of windows.
+
+        Args:
+            encoded: What ``encode`` gave for the batch.
+            durations: Length of each window's audio in ms.
+            language: ISO 639-1 code for each window.
+            prompt: Text in the style that the model shall write, for each window, or None.
+            options: Settings of the search.
+            ban_ngrams: Size of n-grams that may not come twice; only for a window that has looped.
+
+        Returns:
+            One ``Decoded`` a window, in the same order.
+        """
+        rows = [self._prompt(lang, text) for lang, text in zip(language, prompt, strict=True)]
+        budget = max(int(d / 1000 * options.max_tokens_per_second) + 16 for d in durations)
+        length = min(MAX_LENGTH, max(len(row) for row in rows) + budget)
+        # CTranslate2 wants prompts of one length in a batch; windows of one batch can differ in language.
+        results: list[Any] = [None] * len(rows)
+        for size in {len(row) for row in rows}:
+            picked = [i for i, row in enumerate(rows) if len(row) == size]
+            generated = self._whisper.generate(
+                encoded.take(picked).view,
+                [rows[i] for i in picked],
+                beam_size=options.beam_size,
+                patience=options.patience,
+                length_penalty=options.length_penalty,
+                max_length=length,
+                no_repeat_ngram_size=ban_ngrams,
+                repetition_penalty=1.0,
+                suppress_blank=True,
+                suppress_tokens=list(options.suppress_tokens),
+                sampling_temperature=0.0,
+                return_scores=True,
+                return_no_speech_prob=True,
+            )
+            for i, result in zip(picked, generated, strict=True):
+                results[i] = result
+        tokens = [[t for t in r.sequences_ids[0] if t < self._text_end] for r in results]
+        words = self._align(encoded, tokens, durations, language)
+        return [
+            Decoded(
+                words=tuple(w),
+                average_log_probability=float(r.scores[0]) if r.scores else 0.0,
+                no_speech_probability=float(r.no_speech_prob),
+                truncated=len(row) + len(r.sequences_ids[0]) >= length,
+            )
+            for row, r, w in zip(rows, results, words, strict=True)
+        ]
+
+    @property
+    def _text_end(self) -> int:
+        """Id of the first token that is not text."""
+        return int(self._tokenizer.token_to_id("<|endoftext|>"))
+
+    def _words_of(self, language: str) -> Any:
+        """Return faster-whisper's tokenizer for a language; it knows how tokens join to words."""
+        from faster_whisper.tokenizer import Tokenizer
+
+        if language not in self._languages:
+            try:
+                self._languages[language] = Tokenizer(
+                    self._tokenizer, self.multilingual, task="transcribe", language=language
+                )
+            except ValueError as error:
+                raise ModelError(f"model {self.model.name!r} does not know the language {language!r}") from error
+        return self._languages[language]
+
+    def _prompt(self, language: str, text: str | None) -> list[int]:
+        tokenizer = self._words_of(language)
+        row: list[int] = []
+        if text:
+            row = [tokenizer.sot_prev, *tokenizer.encode(" " + text.strip())[:MAX_PROMPT]]
+        return [*row, *tokenizer.sot_sequence, tokenizer.no_timestamps]
+
+    def _align(
+        self, encoded: Encoded, tokens: list[list[int]], durations: Sequence[int], language: Sequence[str]
+    ) -> list[list[Word]]:
+        """Give every word its time, by dynamic time warping over the cross-attention."""
+        words: list[list[Word]] = [[] for _ in tokens]
+        by_language: dict[str, list[int]] = {}
+        for i, code in enumerate(language):
+            by_language.setdefault(code, []).append(i)
+        if not any(tokens):
+            return words
+        for code, indices in by_language.items():
+            tokenizer = self._words_of(code)
+            rows = [tokens[i] for i in indices]
+            frames = [max(1, min(30 * FRAMES_PER_SECOND, durations[i] // 10)) for i in indices]
+            results = self._whisper.align(encoded.take(indices).view, tokenizer.sot_sequence, rows, frames)
+            for i, row, result in zip(indices, rows, results, strict=True):
+                words[i] = _timed_words(tokenizer, row, result)
+        return words
+
+
+def _timed_words(tokenizer: Any, tokens: list[int], result: Any) -> list[Word]:
+    """Join tokens to words; a word begins where its first token's attention begins."""
+    import numpy as np
+
+    if not tokens:
+        return []
+    pairs = np.asarray(result.alignments, dtype=np.int64).reshape(-1, 2)
+    token_index, position = pairs[:, 0], pairs[:, 1]
+    jumps = np.pad(np.diff(token_index), (1, 0), constant_values=1).astype(bool)
+    begins = position[jumps] * 1000 // TOKENS_PER_SECOND  # ms at which each token, and the end of text, begins
+    texts, groups = tokenizer.split_to_word_tokens([*tokens, tokenizer.eot])
+    probabilities = np.asarray(result.text_token_probs, dtype=np.float64)
+    words: list[Word] = []
+    at = 0
+    for text, group in zip(texts[:-1], groups[:-1], strict=False):
+        first, last = at, at + len(group)
+        at = last
+        start, end = int(begins[min(first, len(begins) - 1)]), int(begins[min(last, len(begins) - 1)])
+        confidence = float(np.exp(np.mean(np.log(np.maximum(probabilities[first:last], 1e-10)))))
+        spoken = any(c.isalnum() for c in text)
+        glued = bool(words) and not text.startswith(" ") and (not spoken or tokenizer.language_code not in SPACELESS)
+        if glued:
+            before = words[-1]
+            text = before.text + text.strip()
+            if spoken:
+                words[-1] = Word(text, before.start, end, min(before.confidence or 0.0, confidence))
+            else:  # punctuation belongs to the word before it and has no time of its own
+                words[-1] = Word(text, before.start, before.end, before.confidence)
+        elif spoken:
+            words.append(Word(text.strip(), start, end, confidence))
+        elif words and text.strip()[0] in ".,?!…":
+            before = words[-1]
+            words[-1] = Word(before.text + text.strip(), before.start, before.end, before.confidence)
+    return words
+
+
+def _extractor(mels: int) -> Any:
+    from faster_whisper.feature_extractor import FeatureExtractor
+
+    return FeatureExtractor(feature_size=mels)
+
+
+def _device(device: str) -> str:
+    import ctranslate2
+
+    if device == "auto":
+        return "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
+    if device == "cuda" and not ctranslate2.get_cuda_device_count():
+        raise ModelError("no CUDA device was found: use --device cpu, or check the driver with nvidia-smi")
+    return device
+
+
+def _compute_type(compute_type: str, device: str) -> str:
+    import ctranslate2
+
+    if compute_type == "default":
+        return "int8" if device == "cpu" else "float16"
+    supported = ctranslate2.get_supported_compute_types(device)
+    if compute_type not in supported:
+        raise ModelError(
+            f"compute type {compute_type!r} does not run on this {device}; it can do {', '.join(sorted(supported))}"
+        )
+    return compute_type

@@ -1,0 +1,93 @@
+"""Tells a decoding loop from a real repetition.
+
+A person who says "I I I" or "in a in a sort of" takes time for every copy. A decoder that loops writes copies that
+share the same few frames, lie in silence, or go on until the text may not grow any more. So a run of copies counts as
+a loop by the time its copies take, never by their number alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from asrlsa.types import Span, Word
+
+MIN_COPY_MS = 70  # a spoken copy of even one short word takes at least this long
+MIN_COPIES = 3  # two copies are never taken for a loop
+FAST_WORD_MS = 45  # mean length of a word that no speaker reaches over a whole run: 22 words a second
+MAX_PHRASE = 10  # longest phrase, in words, that is looked at
+ENDLESS_COPIES = 6  # a run that fills the text to its limit
+SQUEEZED_WORDS = 8  # so many words in a row with hardly any time: text that the audio does not hold
+SQUEEZED_WORD_MS = 20  # mean length of a word in such a run
+
+
+def find_loop(words: Sequence[Word], *, truncated: bool = False, speech: Sequence[Span] = ()) -> tuple[int, int] | None:
+    """Return the first loop as ``(first, last)`` word indices, last exclusive, or None.
+
+    Args:
+        words: Decoded words in order with times in ms.
+        truncated: The text ran to its maximum length.
+        speech: Speech regions in the same time base; when given, copies that lie in silence count against a run.
+
+    The loop begins at the first copy whose time is impossible; the copies before it were spoken. A long run of words
+    that share a few frames counts too, whatever the words are.
+    """
+    plain = [w.text.lower().strip(".,?!-…\"'") for w in words]
+    n = len(plain)
+    best = _squeezed(words)
+    for size in range(1, MAX_PHRASE + 1):
+        first = 0
+        while first + 2 * size <= n:
+            copies = 1
+            while plain[first + copies * size : first + (copies + 1) * size] == plain[first : first + size]:
+                copies += 1
+            last = first + copies * size
+            if copies >= MIN_COPIES and (best is None or first < best[0]):
+                begin = _impossible_from(words, first, size, copies, truncated and last >= n - size, speech)
+                if begin is not None:
+                    best = (begin, last)
+            first = last if copies > 1 else first + 1
+    return best
+
+
+def _squeezed(words: Sequence[Word]) -> tuple[int, int] | None:
+    """Return the first long run of words that hardly take any time."""
+    first = 0
+    for i in range(len(words) + 1):
+        brief = i < len(words) and (words[i].end or 0) - (words[i].start or 0) <= SQUEEZED_WORD_MS
+        if brief and words[i].start is not None:
+            continue
+        if i - first >= SQUEEZED_WORDS:
+            return first, i
+        first = i + 1
+    return None
+
+
+def _impossible_from(
+    words: Sequence[Word], first: int, size: int, copies: int, endless: bool, speech: Sequence[Span]
+) -> int | None:
+    """Return the index at which a run of copies stops being speech, or None when a person can have said it."""
+    if endless and copies >= ENDLESS_COPIES:
+        return first + size
+    bad = [
+        _too_short(words[i : i + size], size) or _silent(words[i : i + size], speech)
+        for i in range(first, first + copies * size, size)
+    ]
+    # one squeezed copy is an error of alignment; a loop squeezes most of its later copies
+    if sum(bad) * 2 < copies or sum(bad) < 2:
+        return None
+    return first + max(1, bad.index(True)) * size
+
+
+def _too_short(copy: Sequence[Word], size: int) -> bool:
+    start, end = copy[0].start, copy[-1].end
+    if start is None or end is None:
+        return False
+    return end - start < max(MIN_COPY_MS, FAST_WORD_MS * size)
+
+
+def _silent(copy: Sequence[Word], speech: Sequence[Span]) -> bool:
+    start, end = copy[0].start, copy[-1].end
+    if not speech or start is None or end is None or end <= start:
+        return False
+    covered = sum(max(0, min(end, s.end) - max(start, s.start)) for s in speech)
+    return covered * 4 < end - start

@@ -1,0 +1,38 @@
+"""How many windows fit into the memory that is really free."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+MIB = 1024 * 1024
+WINDOW_MIB = {"tiny": 45, "base": 70, "small": 140, "medium": 260, "large": 420}  # encoder activations and search
+CPU_BATCH = 4  # more windows hardly decode faster on a CPU
+GPU_BATCH = 16
+
+
+def free_bytes() -> int:
+    """Return the memory that this process may still take: the machine's, or its control group's where that is less."""
+    import psutil
+
+    free = int(psutil.virtual_memory().available)
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit = (group / "memory.max").read_text().strip()
+        if limit.isdigit():
+            used = int((group / "memory.current").read_text())
+            free = min(free, max(0, int(limit) - used))
+    except OSError:
+        pass  # no control group, or not version 2
+    return free
+
+
+def batch_size(model_name: str, device: str) -> int:
+    """Choose how many windows to decode together.
+
+    On a CPU half of the free memory is used at most. GPU memory can't be asked for through CTranslate2, so there the
+    batch starts large and is halved when memory runs out.
+    """
+    if device != "cpu":
+        return GPU_BATCH
+    size = next((mib for name, mib in WINDOW_MIB.items() if name in model_name), WINDOW_MIB["large"])
+    return max(1, min(CPU_BATCH, free_bytes() // 2 // (size * MIB)))

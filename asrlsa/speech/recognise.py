@@ -1,0 +1,500 @@
+"""Recordings in, recognised words out: reading ahead in threads, decoding in batches that cross files.
+
+Three stages run side by side, joined by short queues, so that memory does not grow with the length or the number of
+recordings:
+
+1. a reader thread decodes audio, finds speech, packs windows and computes their features;
+2. the calling thread runs the model over batches of windows, whichever recording they come from;
+3. a finishing thread makes word times exact, follows the speakers' voices, and hands over each finished recording.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from asrlsa.errors import AsrlsaError, MediaError
+from asrlsa.speech.decode import Decoded, DecodingOptions, Encoded, Recogniser
+from asrlsa.speech.loops import find_loop
+from asrlsa.speech.speakers import SpeakerEncoder, SpeakerTracker
+from asrlsa.speech.times import WordAligner, monotone
+from asrlsa.speech.vad import VadOptions
+from asrlsa.speech.windows import SAMPLES_PER_MS, Window, Windower, WindowOptions
+from asrlsa.types import Milliseconds, Span, Word
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SURE_LANGUAGE = 0.9  # mean probability at which a recording's language is settled
+LANGUAGE_SPEECH_MS = 60_000  # or after so much speech
+RESCUE_BEAM = 5  # width of the search for a window that has looped
+LAST_RESORT_NGRAM = 4  # n-grams banned when it loops again
+GUESS_LOG_PROBABILITY = -1.2  # mean log probability below which a window's text is a guess; real speech: -0.2 to -0.7
+SPEECH_EVIDENCE = 0.5  # a guess over regions of less mean speech probability than this is noise, else unintelligible
+
+
+class Blocks(Protocol):
+    """An opened channel: iterate for mono float32 blocks at 16 kHz; ``notes`` are complete at the end."""
+
+    notes: list[str]
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        """Yield the blocks in order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One recording to recognise.
+
+    Attributes:
+        key: What the caller knows it by.
+        channels: One opener a channel that is decoded on its own; usually one, which mixes all channels.
+    """
+
+    key: Any
+    channels: tuple[Callable[[], AbstractContextManager[Blocks]], ...]
+
+
+@dataclass(slots=True)
+class Recognised:
+    """Everything heard in one recording.
+
+    Attributes:
+        source: The recording.
+        duration: Its length in ms.
+        language: ISO 639-1 code, decided by the caller or by listening.
+        words: For each channel the words in order, with absolute times.
+        regions: For each channel the speech regions.
+        tracker: Knows the voices, when there is one channel; None where each channel is a speaker.
+        notes: Plain sentences about what was damaged, repaired or left out.
+    """
+
+    source: Source
+    duration: Milliseconds = 0
+    language: str = ""
+    words: list[list[Word]] = field(default_factory=list)
+    regions: list[list[Span]] = field(default_factory=list)
+    tracker: SpeakerTracker | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Item:
+    """One window on its way through the stages."""
+
+    source: Source
+    channel: int
+    window: Window
+    features: NDArray[np.float32] | None
+    decoded: Decoded | None = None
+    repaired: str = ""
+
+
+@dataclass(slots=True)
+class _End:
+    """No more windows of a source follow; ``error`` when it could not be read."""
+
+    source: Source
+    duration: Milliseconds
+    notes: list[str]
+    error: AsrlsaError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecogniseOptions:
+    """What the stages need to know; see ``asrlsa.config.TranscribeOptions``.
+
+    Attributes:
+        language: ISO 639-1 code, or None to listen for it.
+        prompt: Gives the prompt for an ISO 639-1 code, or None for no prompt.
+        decoding: Settings of the search.
+        batch_size: Windows decoded together at most.
+        align: Refine word times by forced alignment where possible.
+        track_speakers: Follow voices in recordings of one channel.
+    """
+
+    language: str | None
+    prompt: Callable[[str], str | None]
+    decoding: DecodingOptions = DecodingOptions()
+    batch_size: int = 4
+    align: bool = True
+    track_speakers: bool = True
+
+
+class Recognition:
+    """One pass over many recordings; use ``run`` once."""
+
+    def __init__(
+        self,
+        recogniser: Recogniser,
+        options: RecogniseOptions,
+        *,
+        on_finished: Callable[[Recognised], None],
+        on_failed: Callable[[Source, AsrlsaError], None],
+        on_progress: Callable[[Source, Milliseconds], None] = lambda source, done: None,
+        on_note: Callable[[str], None] = lambda note: None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            recogniser: The loaded model.
+            options: What to do.
+            on_finished: Called in the finishing thread for each recording; what it raises as an AsrlsaError goes to
+                ``on_failed``.
+            on_failed: Called for each recording that could not be read or written.
+            on_progress: Called with the time up to which a recording has been decoded.
+            on_note: Called with sentences about the run itself, such as a smaller batch.
+        """
+        self._recogniser = recogniser
+        self._options = options
+        self._on_finished, self._on_failed = on_finished, on_failed
+        self._on_progress, self._on_note = on_progress, on_note
+        self._batch = options.batch_size
+        self._read: queue.Queue[_Item | _End | BaseException | None] = queue.Queue(max(2, options.batch_size * 2))
+        self._done: queue.Queue[_Item | _End | None] = queue.Queue(max(2, options.batch_size * 2))
+        self._stop = threading.Event()
+        self._crash: BaseException | None = None
+        self._votes: dict[int, dict[str, float]] = {}
+        self._heard: dict[int, Milliseconds] = {}
+
+    def run(self, sources: Iterable[Source]) -> None:
+        """Recognise every source; returns when all are finished or failed.
+
+        Raises:
+            KeyboardInterrupt: The user stopped the run; finished recordings have been handed over.
+        """
+        reader = threading.Thread(target=self._guard(self._read_ahead), args=(sources,), name="reader", daemon=True)
+        finisher = threading.Thread(target=self._guard(self._finish), name="finisher", daemon=True)
+        reader.start()
+        finisher.start()
+        try:
+            self._decode_all()
+            self._put(self._done, None)
+            while finisher.is_alive():
+                finisher.join(0.2)
+        finally:
+            self._stop.set()
+            reader.join(5)
+            finisher.join(30)
+        if self._crash is not None:
+            raise self._crash
+
+    def _guard(self, stage: Callable[..., None]) -> Callable[..., None]:
+        """Let a stage's crash end the run instead of leaving it waiting."""
+
+        def run(*args: Any) -> None:
+            try:
+                stage(*args)
+            except BaseException as error:
+                self._crash = self._crash or error
+                self._stop.set()
+
+        return run
+
+    def _put(self, where: queue.Queue[Any], item: Any) -> bool:
+        """Put, but give up when the run is being stopped."""
+        while not self._stop.is_set():
+            try:
+                where.put(item, timeout=0.2)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def _get(self, where: queue.Queue[Any]) -> Any:
+        while not self._stop.is_set():
+            try:
+                return where.get(timeout=0.2)
+            except queue.Empty:
+                continue
+        return None
+
+    # Stage 1: the reader
+
+    def _read_ahead(self, sources: Iterable[Source]) -> None:
+        for source in sources:
+            duration, notes, error = 0, [], None
+            try:
+                for channel, opener in enumerate(source.channels):
+                    with opener() as blocks:
+                        length = self._read_channel(source, channel, blocks)
+                    duration = max(duration, length)
+                    notes.extend(note for note in blocks.notes if note not in notes)
+            except AsrlsaError as problem:
+                error = problem
+            except MemoryError:
+                error = MediaError(f"{source.key}: not enough memory to read it; close other programs and run again")
+            if not self._put(self._read, _End(source, duration, notes, error)):
+                return
+        self._put(self._read, None)
+
+    def _read_channel(self, source: Source, channel: int, blocks: Blocks) -> Milliseconds:
+        windower = Windower(VadOptions(), WindowOptions())
+
+        def send(windows: Iterable[Window]) -> bool:
+            return all(
+                self._put(self._read, _Item(source, channel, w, self._recogniser.features(w.audio))) for w in windows
+            )
+
+        for block in blocks:
+            if not send(windower.feed(block)):
+                return windower.position_ms
+        send(windower.finish())
+        return windower.position_ms
+
+    # Stage 2: the model
+
+    def _decode_all(self) -> None:
+        waiting: list[_Item | _End] = []
+        while True:
+            item = self._get(self._read)
+            if item is not None:
+                waiting.append(item)
+            windows = [w for w in waiting if isinstance(w, _Item)]
+            if windows and (item is None or len(windows) >= self._batch):
+                for first in range(0, len(windows), self._batch):
+                    self._decode(windows[first : first + self._batch])
+            elif item is not None and windows:
+                continue
+            for done in waiting:
+                self._put(self._done, done)
+            waiting = []
+            if item is None:
+                return
+
+    def _decode(self, items: list[_Item]) -> None:
+        """Decode a batch; halve it as often as memory demands."""
+        try:
+            features = [i.features for i in items if i.features is not None]
+            encoded = self._recogniser.encode(features)
+            languages = self._languages(items, encoded)
+            prompts = [self._options.prompt(code) for code in languages]
+            results = self._search(encoded, items, languages, prompts, self._options.decoding)
+            self._rescue(encoded, items, languages, prompts, results)
+        except (RuntimeError, MemoryError) as error:
+            if len(items) == 1 or not _out_of_memory(error):
+                raise
+            self._batch = max(1, len(items) // 2)
+            self._on_note(f"not enough memory for {len(items)} windows at once; going on with {self._batch}")
+            for first in range(0, len(items), self._batch):
+                self._decode(items[first : first + self._batch])
+            return
+        for item, result in zip(items, results, strict=True):
+            item.decoded, item.features = result, None
+            self._on_progress(item.source, item.window.pieces[-1].end)
+
+    def _search(
+        self,
+        encoded: Encoded,
+        items: Sequence[_Item],
+        languages: Sequence[str],
+        prompts: Sequence[str | None],
+        options: DecodingOptions,
+        ban: int = 0,
+    ) -> list[Decoded]:
+        return self._recogniser.decode(
+            encoded,
+            [i.window.duration for i in items],
+            language=languages,
+            prompt=prompts,
+            options=options,
+            ban_ngrams=ban,
+        )
+
+    def _rescue(
+        self,
+        encoded: Encoded,
+        items: list[_Item],
+        languages: list[str],
+        prompts: list[str | None],
+        results: list[Decoded],
+    ) -> None:
+        """Decode the windows that loop again: with a wider search first, with an n-gram ban only if that loops too.
+
+        The wider search usually finds the way out and keeps real repetitions. What loops even under the ban is cut
+        out and replaced by ``xxx``.
+        """
+        for ban in (0, LAST_RESORT_NGRAM):
+            looping = [i for i, r in enumerate(results) if _loop(items[i], r)]
+            if not looping:
+                break
+            wide = DecodingOptions(
+                beam_size=max(RESCUE_BEAM, self._options.decoding.beam_size),
+                suppress_tokens=self._options.decoding.suppress_tokens,
+            )
+            again = self._search(
+                encoded.take(looping),
+                [items[i] for i in looping],
+                [languages[i] for i in looping],
+                [prompts[i] for i in looping],
+                wide,
+                ban,
+            )
+            for i, result in zip(looping, again, strict=True):
+                results[i] = result
+                items[i].repaired = "a decoding loop was found and decoded again"
+        for i, result in enumerate(results):
+            results[i] = _without_guesses(items[i], _without_loops(items[i], result))
+
+    def _languages(self, items: Sequence[_Item], encoded: Encoded) -> list[str]:
+        """Return each window's language: given, or heard in its recording up to here."""
+        if not self._recogniser.multilingual:
+            return ["en"] * len(items)
+        if self._options.language is not None:
+            return [self._options.language] * len(items)
+        open_rows = [n for n, i in enumerate(items) if not self._settled(id(i.source))]
+        if open_rows:
+            for n, row in zip(open_rows, self._recogniser.languages(encoded.take(open_rows)), strict=True):
+                key, weight = id(items[n].source), items[n].window.duration
+                votes = self._votes.setdefault(key, {})
+                for code, p in row.items():
+                    votes[code] = votes.get(code, 0.0) + p * weight
+                self._heard[key] = self._heard.get(key, 0) + weight
+        return [self._language(id(i.source)) for i in items]
+
+    def _settled(self, key: int) -> bool:
+        heard = self._heard.get(key, 0)
+        return heard >= LANGUAGE_SPEECH_MS or (
+            heard >= 10_000 and max(self._votes[key].values()) / heard >= SURE_LANGUAGE
+        )
+
+    def _language(self, key: int) -> str:
+        if self._options.language is not None:
+            return self._options.language
+        votes = self._votes.get(key)
+        return max(votes, key=lambda code: votes[code]) if votes else "en"
+
+    # Stage 3: the finisher
+
+    def _finish(self) -> None:
+        results: dict[int, Recognised] = {}
+        aligners: dict[str, WordAligner] = {}
+        encoder = SpeakerEncoder(threads=1) if self._options.track_speakers else None
+        while True:
+            item = self._get(self._done)
+            if item is None:
+                return
+            key = id(item.source)
+            result = results.get(key)
+            if result is None:
+                result = results[key] = Recognised(item.source)
+                result.words = [[] for _ in item.source.channels]
+                result.regions = [[] for _ in item.source.channels]
+                if encoder is not None and len(item.source.channels) == 1:
+                    result.tracker = SpeakerTracker(encoder)
+            if isinstance(item, _Item):
+                self._take_window(result, item, aligners)
+                continue
+            del results[key]
+            result.duration, result.language = item.duration, self._language(key)
+            result.notes[:0] = item.notes
+            if item.error is not None:
+                self._on_failed(item.source, item.error)
+                continue
+            try:
+                self._on_finished(result)
+            except AsrlsaError as error:
+                self._on_failed(item.source, error)
+
+    def _take_window(self, result: Recognised, item: _Item, aligners: dict[str, WordAligner]) -> None:
+        """Give a window's words their final times and let the tracker hear its voices."""
+        assert item.decoded is not None
+        window, language = item.window, self._language(id(item.source))
+        aligner = aligners.setdefault(language, WordAligner(language))
+        words = absolute_words(window, item.decoded.words)
+        if self._options.align and aligner.available:
+            words = refined(window, words, aligner)
+        result.words[item.channel].extend(monotone(words, window.regions))
+        result.regions[item.channel].extend(window.regions)
+        if item.repaired:
+            note = f"{_clock(window.pieces[0].start)}: {item.repaired}"
+            result.notes.append(note)
+        if result.tracker is not None:
+            for piece, audio in pieces_of(window):
+                inside = [r for r in window.regions if r.start < piece.end and r.end > piece.start]
+                result.tracker.add(audio, piece.start, inside)
+
+
+def pieces_of(window: Window) -> Iterator[tuple[Span, NDArray[np.float32]]]:
+    """Yield each stretch of the recording in a window with its audio."""
+    at = 0
+    for piece in window.pieces:
+        length = piece.duration * SAMPLES_PER_MS
+        yield piece, window.audio[at : at + length]
+        at += length
+
+
+def absolute_words(window: Window, words: Sequence[Word]) -> list[Word]:
+    """Return the words with times in the recording instead of the window."""
+    return [
+        Word(
+            w.text,
+            None if w.start is None else window.absolute(w.start),
+            None if w.end is None else window.absolute(w.end, end=True),
+            w.confidence,
+        )
+        for w in words
+    ]
+
+
+def refined(window: Window, words: Sequence[Word], aligner: WordAligner) -> list[Word]:
+    """Align the words of each contiguous piece of the window to its audio."""
+    done: list[Word] = []
+    rest = list(words)
+    for n, (piece, audio) in enumerate(pieces_of(window)):
+        last = n == len(window.pieces) - 1
+        mine = [w for w in rest if last or w.start is None or w.start < piece.end]
+        rest = rest[len(mine) :]
+        if mine:
+            done.extend(aligner.refine(audio, mine, piece.start))
+    return done
+
+
+def _loop(item: _Item, result: Decoded) -> tuple[int, int] | None:
+    """Return the loop in a window, if there is one; times and regions are compared in the recording."""
+    words = absolute_words(item.window, result.words)
+    return find_loop(words, truncated=result.truncated, speech=item.window.regions)
+
+
+def _without_loops(item: _Item, result: Decoded) -> Decoded:
+    """Replace what still loops by one ``xxx``."""
+    words = list(result.words)
+    while True:
+        loop = _loop(item, Decoded(tuple(words), 0.0, 0.0, result.truncated))
+        if loop is None:
+            break
+        first, last = loop
+        begin, end = words[first].start, words[last - 1].end
+        words[first:last] = [Word("xxx", begin, end, 0.0)]
+        item.repaired = "a decoding loop could not be resolved and is written xxx"
+    return Decoded(
+        tuple(words), result.average_log_probability, result.no_speech_probability, truncated=result.truncated
+    )
+
+
+def _without_guesses(item: _Item, result: Decoded) -> Decoded:
+    """Drop text that the model made up: over noise nothing is written, over speech ``xxx``."""
+    if not result.words or result.average_log_probability >= GUESS_LOG_PROBABILITY:
+        return result
+    if item.window.evidence < SPEECH_EVIDENCE:
+        words: tuple[Word, ...] = ()
+        item.repaired = "noise, no words written"
+    else:
+        words = (Word("xxx", result.words[0].start, result.words[-1].end, 0.0),)
+        item.repaired = "unintelligible, written xxx"
+    return Decoded(words, result.average_log_probability, result.no_speech_probability, result.truncated)
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in text or "bad_alloc" in text or "bad alloc" in text
+
+
+def _clock(ms: Milliseconds) -> str:
+    return f"{ms // 60_000}:{ms // 1000 % 60:02}"
