@@ -1,0 +1,105 @@
+"""The word rules of Batchalign 2's benchmark, so that its published figures can be compared.
+
+Written from a reading of Batchalign 0.8 (``pipelines/analysis/eval.py`` and its CHAT reader):
+
+- Words: everything on the main tier but fragments and nonwords (``&+``, ``&~``), repeated sounds (``↫b-b↫``) and
+  ``xxx yyy www``. Fillers and retraced words are in. A replacement ``[: target]`` stands for what it replaces.
+- Hyphens are removed, case is ignored, fillers are one word ``um``, a table maps contracted forms, and a word with
+  ``'s 've 'd 'm`` becomes the part before it and ``is have had am``.
+- A shortening ``(be)cause`` matches with and without what is in brackets.
+- The alignment has the most matching words (a substitution costs as much as a deletion and an insertion); each run of
+  unmatched words counts as many errors as its longer side has words.
+- The rate is errors over reference words before the table splits any.
+
+Left out: gluing single letters of the hypothesis together (it scores a transcript against itself above zero), and the
+lists of given names, compounds and abbreviations, which belong to Batchalign: a name is a word like any other here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from asrlsa.scoring.align import Counts, _numbered, stretches
+from asrlsa.scoring.samples import ScoredWord
+
+# The indel alignment of rapidfuzz needs memory that grows with the product of the lengths.
+LONG_FILE = 10_000
+
+_FILLERS = frozenset(["um", "uhm", "em", "mhm", "uhhm", "eh", "uh", "hm"])
+_ENDINGS = (("'s", "is"), ("'ve", "have"), ("'d", "had"), ("'m", "am"))
+_TABLE = {
+    "ok": "okay", "gimme": "give me", "hafta": "have to", "havta": "have to", "dunno": "don't know",
+    "wanna": "want to", "mba": "m b a", "tli": "t l i", "bbc": "b b c", "ii": "i i", "alright": "all right",
+    "sorta": "sort of", "alrightie": "all right", "mm": "hm", "ai": "a i", "this'll": "this will",
+    "gotta": "got to", "hadta": "had to", "kinda": "kind of", "ed": "education", "til": "until",
+    "gonna": "going to", "shoulda": "should have", "sposta": "supposed to", "farmhouse": "farm house", "aa": "a a",
+    "hmm": "hm",
+}  # fmt: skip
+_EDGES = re.compile(r"^[^\w'()]+|[^\w'()]+$")
+
+
+def counts_as_word(word: ScoredWord) -> bool:
+    """Return whether the benchmark counts this word."""
+    return word.kind not in ("fragment", "nonword") and word.clean != ""
+
+
+def conform(word: ScoredWord) -> tuple[str, ...]:
+    """Turn one word into what the benchmark compares; a shortening keeps its brackets."""
+    written = word.verbatim if word.clean is None else word.clean
+    if "(" in word.raw and ")" in word.raw and " " not in written:
+        written = re.sub(r"[^\w'()]", "", word.raw)
+    made: list[str] = []
+    for piece in written.replace("_", " ").split():
+        text = _EDGES.sub("", piece.replace("-", "")).lower().replace("’", "'")
+        if not text:
+            continue
+        ending = next(((mark, full) for mark, full in _ENDINGS if mark in text), None)
+        if ending:
+            made += [text.split("'")[0], ending[1]]
+        elif text in _FILLERS:
+            made.append("um")
+        else:
+            made += _TABLE.get(text, text).split()
+    return tuple(made)
+
+
+def score(reference: Sequence[str], hypothesis: Sequence[str], words: int) -> Counts:
+    """Count errors as the benchmark does.
+
+    Args:
+        reference: Conformed reference words.
+        hypothesis: Conformed hypothesis words.
+        words: Number of reference words before the table split any.
+
+    Returns:
+        Counts whose ``reference`` is ``words``; what the splitting adds or takes is put on the hits.
+    """
+    from rapidfuzz.distance import Indel
+
+    reference, hypothesis = _unbracketed(reference, hypothesis), _unbracketed(hypothesis, reference)
+    ref, hyp = _numbered(reference, hypothesis)
+    substitutions = deletions = insertions = 0
+    missing = extra = 0
+    for a, b, c, d in [*stretches(ref, hyp, LONG_FILE), (0, 0, 0, 0)]:
+        for tag, i1, i2, j1, j2 in [*Indel.opcodes(ref[a:b], hyp[c:d]), ("equal", 0, 0, 0, 0)]:
+            if tag != "equal":
+                missing, extra = missing + i2 - i1, extra + j2 - j1
+                continue
+            both = min(missing, extra)
+            substitutions, deletions = substitutions + both, deletions + missing - both
+            insertions, missing, extra = insertions + extra - both, 0, 0
+    return Counts(words - substitutions - deletions, substitutions, deletions, insertions)
+
+
+def _unbracketed(words: Sequence[str], others: Sequence[str]) -> list[str]:
+    """Write ``(be)cause`` as the other side has it; in full where it has neither."""
+    vocabulary: set[str] = set()
+    if any("(" in word for word in words):
+        vocabulary = {re.sub(r"[()]", "", other) for other in others}
+    made = []
+    for word in words:
+        full = re.sub(r"[()]", "", word)
+        short = re.sub(r"\(.*\)", "", word)
+        made.append(short if short in vocabulary and full not in vocabulary else full)
+    return made

@@ -1,0 +1,176 @@
+"""Who said it: mapping of participants, speaker-attributed WER (cpWER) and diarization error."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from asrlsa.scoring.align import Counts, align, count
+from asrlsa.scoring.normalise import Policy, Stream, stream
+from asrlsa.scoring.samples import Sample
+from asrlsa.types import Milliseconds
+
+# Labels that a diarizer numbers; they name nobody, so they are never taken for the same person on both sides.
+_CLUSTER = re.compile(r"^(PAR|SPK|SPEAKER|SPK_|SPEAKER_|S)\d+$")
+
+
+class SpeakerScores(NamedTuple):
+    """Speaker scores of one pair of files.
+
+    Attributes:
+        mapping: Hypothesis code → reference code.
+        attributed: Errors when each speaker's words are scored against the participant's own words, by the assignment
+            of speakers with the fewest errors (cpWER).
+    """
+
+    mapping: dict[str, str]
+    attributed: Counts
+
+
+class Diarization(NamedTuple):
+    """Time in ms: speech in the reference (overlaps count once per speaker), and the three kinds of error."""
+
+    speech: int = 0
+    missed: int = 0
+    false_alarm: int = 0
+    confused: int = 0
+
+    @property
+    def error(self) -> int:
+        """Missed, false alarm and confused time together."""
+        return self.missed + self.false_alarm + self.confused
+
+    @property
+    def rate(self) -> float | None:
+        """Diarization error rate, 1.0 = as much error as speech; None without speech in the reference."""
+        return self.error / self.speech if self.speech else None
+
+
+def score_speakers(reference: Sample, hypothesis: Sample, policy: Policy) -> SpeakerScores:
+    """Score words with their speakers: concatenated minimum-permutation WER.
+
+    Each participant's words are concatenated in file order. Every hypothesis speaker is scored against every
+    participant, and the one-to-one assignment with the fewest errors is taken; words of a speaker who is assigned to
+    nobody are insertions, words of a participant without a speaker deletions. As in MeetEval's ``cpwer`` (von Neumann
+    et al. 2023, after Watanabe et al. 2020).
+    """
+    ours = {code: stream(reference, policy, code) for code in reference.speakers}
+    theirs = {code: stream(hypothesis, policy, code) for code in hypothesis.speakers}
+    table = {(r, h): _errors(a, b) for r, a in ours.items() for h, b in theirs.items()}
+    # What it costs to leave a pair unassigned is the same for every assignment, so it is taken off each cell.
+    cost = [
+        [table[r, h].errors - len(ours[r].forms) - len(theirs[h].forms) for h in theirs] for r in ours
+    ]
+    pairs = [(list(ours)[r], list(theirs)[h]) for r, h in _assign(cost)]
+    total = Counts()
+    for r, h in pairs:
+        total = total.plus(table[r, h])
+    for r in ours.keys() - {r for r, _ in pairs}:
+        total = total.plus(Counts(deletions=len(ours[r].forms)))
+    for h in theirs.keys() - {h for _, h in pairs}:
+        total = total.plus(Counts(insertions=len(theirs[h].forms)))
+    return SpeakerScores(_mapping(reference, hypothesis, list(ours), list(theirs), cost), total)
+
+
+def _errors(reference: Stream, hypothesis: Stream) -> Counts:
+    return count(align(reference.forms, hypothesis.forms, reference.masks))
+
+
+def _assign(cost: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
+    """Assign rows to columns one to one with the smallest sum (Hungarian method)."""
+    if not cost or not cost[0]:
+        return []
+    from scipy.optimize import linear_sum_assignment
+
+    rows, cols = linear_sum_assignment(cost)
+    return [(int(r), int(c)) for r, c in zip(rows, cols, strict=True)]
+
+
+def _mapping(
+    reference: Sample, hypothesis: Sample, ours: list[str], theirs: list[str], cost: list[list[int]]
+) -> dict[str, str]:
+    """Say whom each hypothesis speaker stands for.
+
+    A code that names a person on both sides (not a numbered label such as ``PAR0``) stands for itself; the others are
+    assigned so that the errors are fewest. A label that both sides number stands for itself only if that is best.
+    """
+    known = set(ours) | set(reference.participants)
+    mapping = {code: code for code in theirs if code in known and not _CLUSTER.match(code)}
+    free_r = [k for k, code in enumerate(ours) if code not in mapping.values()]
+    free_h = [k for k, code in enumerate(theirs) if code not in mapping]
+    for r, h in _assign([[cost[r][h] for h in free_h] for r in free_r]):
+        mapping[theirs[free_h[h]]] = ours[free_r[r]]
+    del hypothesis
+    return mapping
+
+
+def turns(sample: Sample) -> list[tuple[Milliseconds, Milliseconds, str]]:
+    """Return ``(begin, end, speaker)`` of every utterance with a time."""
+    return [
+        (u.start, u.end, u.speaker)
+        for u in sample.utterances
+        if u.start is not None and u.end is not None and u.end > u.start
+    ]
+
+
+def score_diarization(
+    reference: Sequence[tuple[Milliseconds, Milliseconds, str]],
+    hypothesis: Sequence[tuple[Milliseconds, Milliseconds, str]],
+    collar: Milliseconds = 0,
+) -> Diarization:
+    """Measure diarization error.
+
+    Overlapped speech is scored. Speakers are mapped one to one so that they share the most time.
+
+    Args:
+        reference: ``(begin, end, speaker)`` in ms; overlapping turns of one speaker are joined.
+        hypothesis: As above.
+        collar: Time in ms around every begin and end of a reference turn that is not scored.
+    """
+    edges = {edge for begin, end, _ in [*reference, *hypothesis] for edge in (begin, end)}
+    borders = {edge for begin, end, _ in reference for edge in (begin, end)}
+    if collar:
+        edges |= {edge + way for edge in borders for way in (-collar, collar)}
+    points = sorted(edges)
+    quiet = sorted((edge - collar, edge + collar) for edge in borders) if collar else []
+    rows = list(_slices(points, reference, hypothesis, quiet))
+    shared: dict[tuple[str, str], int] = {}
+    for length, ours, theirs in rows:
+        for r in ours:
+            for h in theirs:
+                shared[r, h] = shared.get((r, h), 0) + length
+    names = sorted({r for r, _ in shared}), sorted({h for _, h in shared})
+    pairs = _assign([[-shared.get((r, h), 0) for h in names[1]] for r in names[0]])
+    mapping = {names[1][h]: names[0][r] for r, h in pairs}
+    speech = missed = false_alarm = confused = 0
+    for length, ours, theirs in rows:
+        right = len(ours & {mapping.get(h, "") for h in theirs})
+        speech += length * len(ours)
+        missed += length * max(len(ours) - len(theirs), 0)
+        false_alarm += length * max(len(theirs) - len(ours), 0)
+        confused += length * (min(len(ours), len(theirs)) - right)
+    return Diarization(speech, missed, false_alarm, confused)
+
+
+_Turns = Sequence[tuple[Milliseconds, Milliseconds, str]]
+
+
+def _slices(
+    points: list[int], reference: _Turns, hypothesis: _Turns, quiet: list[tuple[int, int]]
+) -> list[tuple[int, frozenset[str], frozenset[str]]]:
+    """Cut time at every border; give ``(ms, reference speakers, hypothesis speakers)`` of each scored slice."""
+    starting: dict[int, list[tuple[int, int, str, int]]] = {}
+    for side, turns_ in enumerate((reference, hypothesis)):
+        for begin, end, speaker in turns_:
+            starting.setdefault(begin, []).append((end, side, speaker, 1))
+    active: list[tuple[int, int, str, int]] = []
+    slices, q = [], 0
+    for begin, end in zip(points, points[1:], strict=False):
+        active = [turn for turn in active if turn[0] > begin] + starting.get(begin, [])
+        while q < len(quiet) and quiet[q][1] <= begin:
+            q += 1
+        if active and not (q < len(quiet) and quiet[q][0] <= begin):
+            sides = [frozenset(t[2] for t in active if t[1] == side) for side in (0, 1)]
+            slices.append((end - begin, sides[0], sides[1]))
+    return slices
