@@ -1,0 +1,120 @@
+"""``asrlsa transcribe``: recordings in, CHAT out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from asrlsa.errors import UsageError
+
+if TYPE_CHECKING:
+    from asrlsa.config import TranscribeOptions
+
+EXIT_SOME_FAILED = 2
+
+
+def transcribe(
+    paths: Annotated[list[Path], typer.Argument(help="Recordings, or folders that hold some.", show_default=False)],
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="Folder for the transcripts; without it they lie beside the recordings."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Name or folder of a Whisper model. [default: base, or the best one on this machine]"),
+    ] = None,
+    language: Annotated[str, typer.Option(help="Language spoken, such as en or spa; auto listens for it.")] = "auto",
+    speakers: Annotated[
+        str | None,
+        typer.Option(help="Number of speakers, or auto. [default: one a participant, or 2]"),
+    ] = None,
+    participants: Annotated[
+        str | None,
+        typer.Option(help='Who speaks: "CHI Target_Child age=4;6 sex=female, INV Investigator".'),
+    ] = None,
+    channels: Annotated[
+        str, typer.Option(help="mix joins the channels of a recording; speakers takes each for one speaker.")
+    ] = "mix",
+    formats: Annotated[
+        str, typer.Option("--format", help="Files to write: cha, and srt, vtt, json, textgrid beside it.")
+    ] = "cha",
+    prompt: Annotated[
+        str | None,
+        typer.Option(help='Text in the style to be written, before every window; "" for none. [default: full of fillers]'),
+    ] = None,
+    wor: Annotated[bool, typer.Option("--wor/--no-wor", help="Write %wor tiers with the time of every word.")] = True,
+    align: Annotated[
+        bool, typer.Option("--align/--no-align", help="Refine word times by forced alignment (English).")
+    ] = True,
+    pause: Annotated[float, typer.Option(help="Seconds of silence inside an utterance that are written (.).")] = 0.25,
+    long_pause: Annotated[float, typer.Option(help="Seconds from which a pause is written with its length.")] = 1.0,
+    uncertain: Annotated[
+        float, typer.Option(help="A word of less confidence than this is marked [?]; 0 marks none.")
+    ] = 0.2,
+    beam_size: Annotated[int, typer.Option(help="Width of the search; more is slower.")] = 1,
+    batch_size: Annotated[str, typer.Option(help="Windows decoded together, or auto.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    compute_type: Annotated[str, typer.Option(help="default, int8, float16, float32, …")] = "default",
+    threads: Annotated[int, typer.Option(help="CPU threads; 0 takes every core.")] = 0,
+    offline: Annotated[bool, typer.Option("--offline", help="Never ask a model hub.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Transcribe again what is done already.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace .cha files that asrlsa did not write.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Show errors only.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show notes and skipped files too.")] = False,
+) -> None:
+    """Transcribe recordings to CHAT, with every filler, repetition, restart and pause kept.
+
+    Each audio or video file becomes a .cha beside it, or under --out. What is done already is skipped, so the same
+    command goes on after an interruption. A file that fails is reported and listed in asrlsa-errors.log; the others go
+    on and the exit code is 2.
+    """
+    from asrlsa.cli.progress import Display
+    from asrlsa.config import TranscribeOptions
+    from asrlsa.recordings import parse_participants
+    from asrlsa.transcription import transcribe_folder
+
+    options: TranscribeOptions = TranscribeOptions(
+        model=model,
+        offline=offline,
+        language=language,
+        prompt=prompt,
+        device=device,
+        compute_type=compute_type,
+        threads=threads,
+        beam_size=beam_size,
+        batch_size=_count("batch size", batch_size, auto=0) or 0,
+        align=align,
+        speakers=None if speakers is None else _count("speakers", speakers, auto=0),
+        channels=channels,
+        participants=parse_participants(participants) if participants else (),
+        pause_short_ms=round(pause * 1000),
+        pause_long_ms=round(long_pause * 1000),
+        uncertain=uncertain,
+        wor=wor,
+        formats=_formats(formats),
+    )
+    with Display(quiet=quiet, verbose=verbose, stream=sys.stderr) as display:
+        outcome = transcribe_folder(
+            paths, out=out, options=options, force=force, overwrite=overwrite, listener=display
+        )
+        display.closing(outcome)
+    if outcome.failed:
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _count(name: str, text: str, *, auto: int) -> int:
+    if text == "auto":
+        return auto
+    if not text.isdigit() or int(text) == 0:
+        raise UsageError(f"{name} {text!r} is not possible: give auto or a number from 1 on")
+    return int(text)
+
+
+def _formats(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(n.strip().lower() for n in text.split(",") if n.strip()))
+    return ("cha", *(n for n in names if n != "cha"))
