@@ -1,0 +1,1 @@
+"""Scores of transcripts against references: words, disfluencies, speakers, times, and language-sample measures."""

@@ -88,7 +88,7 @@ def align(reference: Sequence[str], hypothesis: Sequence[str], masks: Sequence[i
     Returns:
         Blocks that cover both sequences in order.
     """
-    ops = _merge(_levenshtein(reference, hypothesis))
+    ops = _merge(_in_stretches(reference, hypothesis))
     if masks:
         ops = _merge(_wildcards(ops, reference, hypothesis, sorted(set(masks))))
     fixed = frozenset(masks)
@@ -126,7 +126,8 @@ def columns(ops: Sequence[Op], references: int, hypotheses: int) -> tuple[array[
     return of_reference, of_hypothesis, column
 
 
-def _numbered(reference: Sequence[str], hypothesis: Sequence[str]) -> tuple[list[int], list[int]]:
+def numbered(reference: Sequence[str], hypothesis: Sequence[str]) -> tuple[list[int], list[int]]:
+    """Give every different word a number, the same on both sides."""
     numbers: dict[str, int] = {}
     return (
         [numbers.setdefault(word, len(numbers)) for word in reference],
@@ -134,16 +135,22 @@ def _numbered(reference: Sequence[str], hypothesis: Sequence[str]) -> tuple[list
     )
 
 
-def _levenshtein(reference: Sequence[str], hypothesis: Sequence[str]) -> list[Op]:
-    """Align by rapidfuzz, which is what jiwer calls, a stretch between anchors at a time in a long file."""
+def levenshtein(reference: Sequence[int] | str, hypothesis: Sequence[int] | str) -> list[Op]:
+    """Align two sequences by rapidfuzz, which is what jiwer calls."""
     from rapidfuzz.distance import Levenshtein
 
-    names = {"replace": "substitute"}
-    ref, hyp = _numbered(reference, hypothesis)
+    return [
+        Op("substitute" if op.tag == "replace" else op.tag, op.src_start, op.src_end, op.dest_start, op.dest_end)
+        for op in Levenshtein.opcodes(reference, hypothesis)
+    ]
+
+
+def _in_stretches(reference: Sequence[str], hypothesis: Sequence[str]) -> list[Op]:
+    """Align words, in a long file a stretch between anchors at a time."""
+    ref, hyp = numbered(reference, hypothesis)
     ops = []
     for a, b, c, d in stretches(ref, hyp, LONG_FILE):
-        for tag, i1, i2, j1, j2 in Levenshtein.opcodes(ref[a:b], hyp[c:d]):
-            ops.append(Op(names.get(tag, tag), a + i1, a + i2, c + j1, c + j2))
+        ops += [Op(tag, a + i1, a + i2, c + j1, c + j2) for tag, i1, i2, j1, j2 in levenshtein(ref[a:b], hyp[c:d])]
     return ops
 
 
@@ -308,7 +315,7 @@ def _between(ops: list[Op], k: int, begin: tuple[int, int], end: tuple[int, int]
 
 
 def _neighbourhoods(ops: list[Op], masks: Sequence[int]) -> list[tuple[int, int, int, int, frozenset[int]]]:
-    """Give ``(reference begin, end, hypothesis begin, end, masks inside)`` around each mask, merged where they touch."""
+    """Give ``(reference begin, end, hypothesis begin, end, masks)`` around each mask, joined where they touch."""
     last = (ops[-1].i2, ops[-1].j2) if ops else (0, 0)
     keep = NEAR if last[0] * last[1] > SHORT_CELLS else last[0] + 1
     areas: list[tuple[int, int, int, int, frozenset[int]]] = []

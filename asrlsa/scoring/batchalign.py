@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from asrlsa.scoring.align import Counts, _numbered, stretches
+from asrlsa.scoring.align import Counts, numbered, stretches
 from asrlsa.scoring.samples import ScoredWord
 
 # The indel alignment of rapidfuzz needs memory that grows with the product of the lengths.
@@ -75,16 +75,19 @@ def score(reference: Sequence[str], hypothesis: Sequence[str], words: int) -> Co
     Returns:
         Counts whose ``reference`` is ``words``; what the splitting adds or takes is put on the hits.
     """
-    from rapidfuzz.distance import Indel
+    from rapidfuzz.distance.Indel import opcodes as _indel
 
     reference, hypothesis = _unbracketed(reference, hypothesis), _unbracketed(hypothesis, reference)
-    ref, hyp = _numbered(reference, hypothesis)
+    ref, hyp = numbered(reference, hypothesis)
     substitutions = deletions = insertions = 0
     missing = extra = 0
     for a, b, c, d in [*stretches(ref, hyp, LONG_FILE), (0, 0, 0, 0)]:
-        for tag, i1, i2, j1, j2 in [*Indel.opcodes(ref[a:b], hyp[c:d]), ("equal", 0, 0, 0, 0)]:
+        changes = [
+            (op.tag, op.src_end - op.src_start, op.dest_end - op.dest_start) for op in _indel(ref[a:b], hyp[c:d])
+        ]
+        for tag, ours, theirs in [*changes, ("equal", 0, 0)]:
             if tag != "equal":
-                missing, extra = missing + i2 - i1, extra + j2 - j1
+                missing, extra = missing + ours, extra + theirs
                 continue
             both = min(missing, extra)
             substitutions, deletions = substitutions + both, deletions + missing - both

@@ -1,4 +1,4 @@
-"""Typed disfluency scores: which of the reference's disfluencies the hypothesis has, at the same place, of the same type.
+"""Typed disfluency scores: which of the reference's disfluencies the hypothesis has, same place and same type.
 
 Place. The verbatim words of both files are aligned (:mod:`asrlsa.scoring.align`); every word stands in a numbered
 column of that alignment. An event on words covers the columns from its first word to its last. A pause stands in the
@@ -82,9 +82,7 @@ class _Place(NamedTuple):
     end: int
 
 
-def score_events(
-    reference: Sample, hypothesis: Sample, words: tuple[Stream, Stream], ops: Sequence[Op]
-) -> EventScores:
+def score_events(reference: Sample, hypothesis: Sample, words: tuple[Stream, Stream], ops: Sequence[Op]) -> EventScores:
     """Match the disfluency events of two files.
 
     Args:

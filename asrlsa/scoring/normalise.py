@@ -16,7 +16,7 @@ from functools import lru_cache
 from asrlsa.errors import UsageError
 from asrlsa.scoring.numbers import spelled_out
 from asrlsa.scoring.samples import Sample, ScoredWord
-from asrlsa.scoring.spellings import CONTRACTIONS, filler_class, spelling
+from asrlsa.scoring.spellings import CONTRACTIONS, backchannel, filler_class, spelling
 
 Step = Callable[[str, str], tuple[str, ...]]
 
@@ -41,6 +41,11 @@ def lower_case(word: str, language: str) -> tuple[str, ...]:
 def numbers(word: str, language: str) -> tuple[str, ...]:
     """Spell figures out: cardinals, ordinals, decimals, years, times of day, money, percentages."""
     return spelled_out(word, language) if any(c.isdigit() for c in word) else (word,)
+
+
+def backchannels(word: str, language: str) -> tuple[str, ...]:
+    """Write the spellings of *mhm*, *uhhuh* (yes), *uhuh* (no) and *uhoh* one way (English)."""
+    return (backchannel(word) or word,) if language == "eng" else (word,)
 
 
 def punctuation(word: str, language: str) -> tuple[str, ...]:
@@ -74,13 +79,14 @@ STEPS: dict[str, Step] = {
     "unicode": unicode_form,
     "case": lower_case,
     "numbers": numbers,
+    "backchannels": backchannels,
     "punctuation": punctuation,
     "contractions": contractions,
     "spelling": spelling_variants,
     "fillers": filler_spellings,
 }
 
-_ALL = ("unicode", "case", "numbers", "punctuation", "contractions", "spelling", "fillers")
+_ALL = ("unicode", "case", "numbers", "backchannels", "punctuation", "contractions", "spelling", "fillers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +113,7 @@ POLICIES: dict[str, Policy] = {
     p.name: p
     for p in (
         Policy("verbatim", "verbatim", _ALL, "word", "Everything that was said, fillers, repeats and fragments too."),
-        Policy(
-            "fluent", "clean", _ALL, "word", "What was meant: disfluencies removed by each transcript's own codes."
-        ),
+        Policy("fluent", "clean", _ALL, "word", "What was meant: disfluencies removed by each transcript's own codes."),
         Policy("cer", "verbatim", _ALL, "character", "Everything that was said, by character, spaces counted."),
         Policy(
             "batchalign",

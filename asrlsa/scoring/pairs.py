@@ -105,9 +105,7 @@ def pair_up(
     return [Pair(name, ours[name], theirs.get(name)) for name in sorted(ours)], extra
 
 
-def _by_stem(
-    ours: dict[str, Source], theirs: dict[str, Source]
-) -> tuple[dict[str, Source], dict[str, Source]]:
+def _by_stem(ours: dict[str, Source], theirs: dict[str, Source]) -> tuple[dict[str, Source], dict[str, Source]]:
     """Key both by stem where no stem repeats on either side; else leave the paths."""
     made = []
     for side in (ours, theirs):

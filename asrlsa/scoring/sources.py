@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from asrlsa.errors import AsrlsaError, UsageError
+from asrlsa.scoring.align import levenshtein, numbered
 from asrlsa.scoring.normalise import normalise
 from asrlsa.scoring.samples import Mask, PlacedEvent, Said, Sample, ScoredWord
 from asrlsa.scoring.spellings import filler_class
@@ -74,7 +75,7 @@ class _Builder:
         """Add an utterance of a format without codes."""
         base, number = len(self.words), len(self.utterances)
         for token in _BRACKETED.sub(_bracketed, text).split():
-            bare = token.strip(".,;:!?\"“”…")
+            bare = token.strip('.,;:!?"“”…')
             if bare.lower() in _MASKS:
                 self.masks.append(Mask(len(self.words), speaker))
                 continue
@@ -132,12 +133,10 @@ def _word_times(
     times: list[tuple[Milliseconds | None, Milliseconds | None]] = [(None, None)] * len(words)
     if not any(word.start is not None for word in timed):
         return times
-    from rapidfuzz.distance import Levenshtein
-
     ours = [_bare(text) for text, _ in words]
     theirs = [_bare(word.text) for word in timed]
-    for tag, i1, i2, j1, j2 in Levenshtein.opcodes(ours, theirs):
-        if tag == "equal" or (tag == "replace" and i2 - i1 == j2 - j1):
+    for tag, i1, i2, j1, j2 in levenshtein(*numbered(ours, theirs)):
+        if tag in ("equal", "substitute"):
             times[i1:i2] = [(word.start, word.end) for word in timed[j1:j2]]
     return times
 
@@ -261,9 +260,7 @@ def read_manifest(path: Path, language: str = "eng", where: Mapping[str, str] | 
     return {stem: _manifest_sample(stem, found, language, path) for stem, found in rows.items()}
 
 
-def _manifest_sample(
-    stem: str, rows: list[tuple[float, int, dict[str, Any]]], language: str, path: Path
-) -> Sample:
+def _manifest_sample(stem: str, rows: list[tuple[float, int, dict[str, Any]]], language: str, path: Path) -> Sample:
     builder = _Builder()
     for _, number, row in sorted(rows, key=lambda found: found[:2]):
         text = next(row[key] for key in _TEXT_KEYS if isinstance(row.get(key), str))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -59,9 +60,7 @@ def score_speakers(reference: Sample, hypothesis: Sample, policy: Policy) -> Spe
     theirs = {code: stream(hypothesis, policy, code) for code in hypothesis.speakers}
     table = {(r, h): _errors(a, b) for r, a in ours.items() for h, b in theirs.items()}
     # What it costs to leave a pair unassigned is the same for every assignment, so it is taken off each cell.
-    cost = [
-        [table[r, h].errors - len(ours[r].forms) - len(theirs[h].forms) for h in theirs] for r in ours
-    ]
+    cost = [[table[r, h].errors - len(ours[r].forms) - len(theirs[h].forms) for h in theirs] for r in ours]
     pairs = [(list(ours)[r], list(theirs)[h]) for r, h in _assign(cost)]
     total = Counts()
     for r, h in pairs:
@@ -166,7 +165,7 @@ def _slices(
             starting.setdefault(begin, []).append((end, side, speaker, 1))
     active: list[tuple[int, int, str, int]] = []
     slices, q = [], 0
-    for begin, end in zip(points, points[1:], strict=False):
+    for begin, end in itertools.pairwise(points):
         active = [turn for turn in active if turn[0] > begin] + starting.get(begin, [])
         while q < len(quiet) and quiet[q][1] <= begin:
             q += 1

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 
-_NOT = (
-    "is are was were do does did has have had would could should must might need"  # ca-n't, wo-n't, sha-n't below
-).split()
+_NOT_TEXT = "is are was were do does did has have had would could should must might need"  # ca-n't, wo-n't: below
+_NOT = _NOT_TEXT.split()
 
 CONTRACTIONS: dict[str, tuple[str, ...]] = {
     **{f"{verb}n't": (verb, "not") for verb in _NOT},
@@ -19,8 +18,14 @@ CONTRACTIONS: dict[str, tuple[str, ...]] = {
     "won't": ("will", "not"),
     "shan't": ("shall", "not"),
     **{f"{who}'re": (who, "are") for who in ["you", "we", "they", "there", "what", "who", "how"]},
-    **{f"{who}'ve": (who, "have") for who in ["i", "you", "we", "they", "who", "there", "could", "should", "would", "might", "must"]},
-    **{f"{who}'ll": (who, "will") for who in ["i", "you", "he", "she", "it", "we", "they", "that", "this", "there", "who", "what"]},
+    **{
+        f"{who}'ve": (who, "have")
+        for who in ["i", "you", "we", "they", "who", "there", "could", "should", "would", "might", "must"]
+    },
+    **{
+        f"{who}'ll": (who, "will")
+        for who in ["i", "you", "he", "she", "it", "we", "they", "that", "this", "there", "who", "what"]
+    },
     "i'm": ("i", "am"),
     "let's": ("let", "us"),
     "y'all": ("you", "all"),
@@ -54,7 +59,8 @@ CONTRACTIONS: dict[str, tuple[str, ...]] = {
     "musta": ("must", "have"),
 }
 
-# Spellings of one spoken word, said alike; the first of each line is written. Words said otherwise (mom, mum) are not here.
+# Spellings of one spoken word, said alike; the first of each line is written.
+# Words that are said otherwise (mom, mum) are not here.
 _SAME = """
 all_right alright
 okay ok okey o.k
@@ -86,7 +92,6 @@ any_more anymore
 any_time anytime
 a_while awhile
 every_day everyday
-uh_oh uhoh
 traveled travelled
 traveling travelling
 traveler traveller
@@ -104,12 +109,16 @@ _VARIANTS: dict[str, tuple[str, ...]] = {
     if "_" not in variant and variant != line.split()[0]
 }
 
-_OUR = frozenset(
-    ["col", "fav", "hon", "hum", "lab", "neighb", "behavi", "flav", "harb", "arm", "endeav", "vap", "rum", "sav", "splend", "vig", "parl", "glam", "od"]
-)
+_OUR_TEXT = "col fav hon hum lab neighb behavi flav harb arm endeav vap rum sav splend vig parl glam od"
+_OUR = frozenset(_OUR_TEXT.split())
 _OUR_WORD = re.compile(r"^(dis)?([a-z]+?)our(s|ed|ing|ite|ites|able|ful|less|hood|hoods|er|ers|y)?$")
 _TRE_WORD = re.compile(r"^(cen|thea|me|li|fi|meag|spec|kilome|centime|millime)tre(s|d)?$")
-_ISE = ["real", "organ", "recogn", "apolog", "memor", "special", "final", "util", "critic", "emphas", "fantas", "general", "ident", "local", "minim", "maxim", "mobil", "modern", "normal", "optim", "popular", "prior", "sanit", "social", "stabil", "standard", "summar", "symbol", "sympath", "visual", "vocal", "energ", "hypnot", "character", "categor", "author", "civil", "colon", "material", "neutral", "personal", "rational"]
+_ISE_TEXT = """
+real organ recogn apolog memor special final util critic emphas fantas general ident local minim maxim mobil
+modern normal optim popular prior sanit social stabil standard summar symbol sympath visual vocal energ hypnot
+character categor author civil colon material neutral personal rational
+"""
+_ISE = _ISE_TEXT.split()
 _ISE_WORD = re.compile(rf"^({'|'.join(_ISE)})is(e|es|ed|ing|ation|ations|er|ers)$")
 _YSE_WORD = re.compile(r"^(anal|paral|catal)ys(e|es|ed|ing)$")
 _ENCE_WORD = re.compile(r"^(def|off|lic|pret)ence(s|d|less)?$")
@@ -131,6 +140,20 @@ def spelling(word: str) -> tuple[str, ...]:
     if m := _ENCE_WORD.match(word):
         return (f"{m[1]}ense{m[2] or ''}",)
     return (word,)
+
+
+_BACKCHANNELS = (
+    ("mhm", re.compile(r"m+-?h+m+|hm+-mm+")),
+    ("uhhuh", re.compile(r"u[hn]+-?huh?")),
+    ("uhuh", re.compile(r"uh-?uh|unh-?unh")),
+    ("uhoh", re.compile(r"uh-?oh")),
+)
+
+
+def backchannel(word: str) -> str | None:
+    """Return the one spelling that stands for an English *mhm*, *uhhuh*, *uhuh* or *uhoh*, or None."""
+    bare = word.strip(".,;:!?-\"'")
+    return next((name for name, pattern in _BACKCHANNELS if pattern.fullmatch(bare)), None)
 
 
 # One pattern a class and language. "er" is a German and "um" a Portuguese word, so languages never share patterns.

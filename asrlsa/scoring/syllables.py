@@ -65,10 +65,6 @@ def _by_spelling(word: str) -> int:
     groups = len(_NUCLEI.findall(letters))
     # cake, cakes, jumped; but table, tables, houses, wanted, be
     silent = re.search(r"[^aeiouy](e|es|ed)$", letters)
-    if (
-        groups > 1
-        and silent
-        and not re.search(r"[^aeiouylr]l(e|es|ed)$|[td]ed$|(s|x|z|sh|ch|c|g)es$", letters)
-    ):
+    if groups > 1 and silent and not re.search(r"[^aeiouylr]l(e|es|ed)$|[td]ed$|(s|x|z|sh|ch|c|g)es$", letters):
         groups -= 1
     return max(1, groups)

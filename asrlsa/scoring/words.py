@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from asrlsa.scoring.align import Counts, Op, align, count, stretches
+from asrlsa.scoring.align import Counts, Op, align, count, levenshtein, stretches
 from asrlsa.scoring.normalise import Policy, Stream, stream
 from asrlsa.scoring.samples import Sample, ScoredWord
 
@@ -15,9 +15,20 @@ from asrlsa.scoring.samples import Sample, ScoredWord
 LONG_TEXT = 30_000
 TEXT_PIECE = 2_000
 
-_FUNCTION_WORDS = frozenset(
-    ["a", "an", "the", "this", "that", "these", "those", "my", "your", "his", "her", "its", "our", "their", "mine", "yours", "hers", "ours", "theirs", "some", "any", "no", "every", "each", "either", "neither", "both", "all", "half", "much", "many", "more", "most", "few", "little", "less", "least", "several", "enough", "such", "what", "which", "whose", "i", "you", "he", "she", "it", "we", "they", "me", "him", "us", "them", "myself", "yourself", "himself", "herself", "itself", "ourselves", "yourselves", "themselves", "who", "whom", "someone", "somebody", "something", "anyone", "anybody", "anything", "everyone", "everybody", "everything", "nobody", "nothing", "none", "one", "and", "or", "but", "nor", "so", "yet", "for", "because", "if", "when", "while", "although", "though", "unless", "until", "since", "whereas", "whether", "than", "as", "of", "to", "in", "on", "at", "by", "with", "from", "into", "onto", "about", "over", "under", "above", "below", "between", "among", "through", "during", "before", "after", "against", "without", "within", "along", "across", "behind", "beside", "besides", "beyond", "near", "off", "out", "up", "down", "around", "upon", "toward", "towards", "am", "is", "are", "was", "were", "be", "been", "being", "do", "does", "did", "done", "doing", "have", "has", "had", "having", "can", "could", "will", "would", "shall", "should", "may", "might", "must", "ought", "not", "there", "here", "then", "i'm", "you're", "he's", "she's", "it's", "we're", "they're", "that's", "there's", "what's", "who's", "let's", "i've", "you've", "we've", "they've", "i'd", "you'd", "he'd", "she'd", "we'd", "they'd", "i'll", "you'll", "he'll", "she'll", "we'll", "they'll", "isn't", "aren't", "wasn't", "weren't", "don't", "doesn't", "didn't", "haven't", "hasn't", "hadn't", "can't", "couldn't", "won't", "wouldn't", "shouldn't"]
-)
+_FUNCTION_TEXT = """
+a an the this that these those my your his her its our their mine yours hers ours theirs some any no every each
+either neither both all half much many more most few little less least several enough such what which whose i
+you he she it we they me him us them myself yourself himself herself itself ourselves yourselves themselves who
+whom someone somebody something anyone anybody anything everyone everybody everything nobody nothing none one
+and or but nor so yet for because if when while although though unless until since whereas whether than as of to
+in on at by with from into onto about over under above below between among through during before after against
+without within along across behind beside besides beyond near off out up down around upon toward towards am is
+are was were be been being do does did done doing have has had having can could will would shall should may
+might must ought not there here then i'm you're he's she's it's we're they're that's there's what's who's let's
+i've you've we've they've i'd you'd he'd she'd we'd they'd i'll you'll he'll she'll we'll they'll isn't aren't
+wasn't weren't don't doesn't didn't haven't hasn't hadn't can't couldn't won't wouldn't shouldn't
+"""
+_FUNCTION_WORDS = frozenset(_FUNCTION_TEXT.split())
 
 WORD_CLASSES = ("filled pause", "fragment", "nonword", "repeated or revised", "function word", "content word", "word")
 
@@ -52,8 +63,6 @@ def score_words(reference: Sample, hypothesis: Sample, policy: Policy) -> WordSc
 
 def _characters(reference: Sequence[str], hypothesis: Sequence[str], ops: Sequence[Op]) -> Counts:
     """Count character errors of the words joined by spaces; words inside masked stretches are taken out first."""
-    from rapidfuzz.distance import Levenshtein
-
     masked = [(op.j1, op.j2) for op in ops if op.tag == "masked"]
     hidden = {j for j1, j2 in masked for j in range(j1, j2)}
     kept = [word for j, word in enumerate(hypothesis) if j not in hidden] if hidden else list(hypothesis)
@@ -66,8 +75,7 @@ def _characters(reference: Sequence[str], hypothesis: Sequence[str], ops: Sequen
     for a, b, c, d in pieces:
         # The space before a later piece belongs to the piece on both sides.
         ours, theirs = " " * bool(a) + " ".join(reference[a:b]), " " * bool(c) + " ".join(kept[c:d])
-        opcodes = Levenshtein.opcodes(ours, theirs)
-        total = total.plus(count([Op("substitute" if t == "replace" else t, *where) for t, *where in opcodes]))
+        total = total.plus(count(levenshtein(ours, theirs)))
     return total._replace(masked=sum(j2 - j1 for j1, j2 in masked))
 
 
