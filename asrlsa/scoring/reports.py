@@ -1,0 +1,194 @@
+"""Scores as Markdown, JUnit XML, GitHub annotations and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from asrlsa.scoring.gate import FORMAT, Check, plain
+from asrlsa.scoring.measures import MEASURES
+from asrlsa.scoring.tables import (
+    Table,
+    agreement_table,
+    class_table,
+    comparison_table,
+    confusion_table,
+    event_table,
+    file_table,
+    gate_table,
+    participant_table,
+    speaker_table,
+    word_table,
+)
+
+
+def all_tables(found: Any, checks: Sequence[Check] = (), *, files: bool = True) -> list[Table]:
+    """Return every table of an evaluation that has rows, the gate first.
+
+    Args:
+        found: :class:`asrlsa.evaluate.Evaluation`.
+        checks: Results of the gate.
+        files: Whether to list every file.
+    """
+    scored, scores, bounds = found.files, found.scores, found.intervals
+    made = [
+        gate_table(checks),
+        comparison_table(found.comparison),
+        word_table(scored, found.policies, scores, bounds),
+        event_table(scored, scores, bounds),
+        speaker_table(scored, scores, bounds, found.collar),
+        participant_table(scored),
+        agreement_table(scored),
+        class_table(scored),
+        confusion_table(scored),
+        *([file_table(scored)] if files else []),
+    ]
+    return [table for table in made if table.rows]
+
+
+def remarks(found: Any) -> list[str]:
+    """Return what a reader must know before the figures: failures, missing files, how sure the figures are."""
+    lines = [f"could not be read: {path}: {message}" for path, message in found.failures]
+    if found.missing:
+        lines.append(f"no hypothesis, scored as all deletions: {', '.join(found.missing)}")
+    if found.left_out:
+        lines.append(f"no reference, left out: {', '.join(found.left_out)}")
+    if len(found.files) < 2:
+        lines.append("one file: no intervals")
+    elif found.resamples:
+        lines.append(
+            f"95 % intervals: bootstrap over {len(found.files)} files, {found.resamples} draws, seed {found.seed}"
+        )
+    return lines
+
+
+def to_markdown(found: Any, checks: Sequence[Check] = (), *, title: str = "asrlsa evaluate") -> str:
+    """Write an evaluation as a Markdown summary."""
+    parts = [f"## {title}", "", *(f"- {_cell(line)}" for line in remarks(found)), ""]
+    for table in all_tables(found, checks):
+        parts += [f"### {table.title}", "", *_markdown(table), ""]
+        if table.note:
+            parts += [_cell(table.note), ""]
+    return "\n".join(parts)
+
+
+def _markdown(table: Table) -> Iterable[str]:
+    yield "| " + " | ".join(_cell(name) or " " for name in table.header) + " |"
+    yield "|" + "|".join(" :-- " if k < table.left else " --: " for k in range(len(table.header))) + "|"
+    for row in table.rows:
+        yield "| " + " | ".join(_cell(text) or " " for text in row) + " |"
+
+
+def _cell(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+
+
+def to_junit(found: Any, checks: Sequence[Check]) -> str:
+    """Write the gate and the files as JUnit XML: one case for each check, one for each file that was to be scored."""
+    suites = ET.Element("testsuites", name="asrlsa evaluate")
+    failed = sum(check.regressed for check in checks)
+    gate = ET.SubElement(
+        suites, "testsuite", name="gate", tests=str(len(checks)), failures=str(failed), errors="0", skipped="0"
+    )
+    for check in checks:
+        case = ET.SubElement(gate, "testcase", classname="asrlsa.gate", name=check.name)
+        if check.regressed:
+            row = gate_table([check]).rows[0]
+            ET.SubElement(case, "failure", message=check.reason).text = f"baseline {row[1]}, now {row[2]}, {row[3]}"
+    cases = [file.name for file in found.files]
+    suite = ET.SubElement(
+        suites,
+        "testsuite",
+        name="files",
+        tests=str(len(cases) + len(found.failures)),
+        failures="0",
+        errors=str(len(found.failures)),
+        skipped="0",
+    )
+    for name in cases:
+        ET.SubElement(suite, "testcase", classname="asrlsa.files", name=name)
+    for path, message in found.failures:
+        case = ET.SubElement(suite, "testcase", classname="asrlsa.files", name=path)
+        ET.SubElement(case, "error", message=message)
+    ET.indent(suites)
+    return ET.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def to_annotations(found: Any, checks: Sequence[Check]) -> list[str]:
+    """Write GitHub workflow commands: errors for what regressed or could not be read, a notice with the headline."""
+    lines = []
+    for check in checks:
+        if check.regressed:
+            row = gate_table([check]).rows[0]
+            message = f"{check.name} {check.reason}: baseline {row[1]}, now {row[2]}, {row[3]}"
+            lines.append(f"::error title={_property('asrlsa: ' + check.name + ' regressed')}::{_data(message)}")
+    for path, message in found.failures:
+        lines.append(f"::error file={_property(path)},title=asrlsa%3A can't be read::{_data(message)}")
+    scores = found.scores
+    headline = ", ".join(
+        f"{label} {scores[name]:.2f} %"
+        for name, label in (("wer", "verbatim WER"), ("fluent_wer", "fluent WER"), ("disfluency_f1", "disfluency F1"))
+        if scores.get(name) is not None
+    )
+    lines.append(f"::notice title=asrlsa evaluate::{_data(f'{len(found.files)} files: {headline}')}")
+    return lines
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def to_data(found: Any, version: str) -> dict[str, Any]:
+    """Return an evaluation as plain data, which ``--save`` writes and ``--baseline`` reads."""
+    return plain(
+        {
+            "format": FORMAT,
+            "asrlsa": version,
+            "policies": list(found.policies),
+            "collar_ms": found.collar,
+            "resamples": found.resamples,
+            "seed": found.seed,
+            "scores": found.scores,
+            "intervals": {name: bounds for name, bounds in found.intervals.items() if bounds is not None},
+            "missing": found.missing,
+            "left_out": found.left_out,
+            "failures": [list(failure) for failure in found.failures],
+            "comparison": [
+                {key: getattr(c, key) for key in ("name", "first", "second", "low", "high", "p", "test", "units")}
+                for c in found.comparison
+            ],
+            "files": {file.name: _file_data(file) for file in found.files},
+        }
+    )
+
+
+def _file_data(file: Any) -> dict[str, Any]:
+    return {
+        "reference": file.reference,
+        "hypothesis": file.hypothesis,
+        "words": {name: counts._asdict() for name, counts in file.counts.items()},
+        "participants": {code: counts._asdict() for code, counts in file.participants.items()},
+        "speaker_mapping": file.mapping,
+        "speaker_attributed": file.attributed._asdict() if file.attributed else None,
+        "diarization_ms": file.diarization._asdict() if file.diarization else None,
+        "events": {kind: counts._asdict() for kind, counts in file.kinds.items() if any(counts)},
+        "events_relaxed": file.relaxed._asdict(),
+        "codes_on_both_sides": not file.spelt_only,
+        "measures": {
+            pair.participant: {
+                name: {
+                    "reference": getattr(pair.reference, name),
+                    "hypothesis": getattr(pair.hypothesis, name) if pair.hypothesis is not None else None,
+                    "error": pair.error(name),
+                    "relative_error": pair.relative_error(name),
+                }
+                for name in MEASURES
+            }
+            for pair in file.measures
+        },
+    }
