@@ -2,117 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 
 from asrlsa.errors import AsrlsaError, UsageError
-from asrlsa.scoring.agreement import MeasurePair, pair_measures
-from asrlsa.scoring.align import Counts
-from asrlsa.scoring.boundaries import Boundaries, score_boundaries
-from asrlsa.scoring.events import EventCounts, score_events
-from asrlsa.scoring.metrics import METRICS, Sums, add_up, count_sums, event_sums, figures
-from asrlsa.scoring.normalise import POLICIES, policy
+from asrlsa.scoring.metrics import METRICS, add_up, figures
+from asrlsa.scoring.normalise import policy
 from asrlsa.scoring.pairs import Pair, Source, pair_up
 from asrlsa.scoring.samples import Sample, empty_sample
-from asrlsa.scoring.speakers import Diarization, score_diarization, score_speakers, turns
-from asrlsa.scoring.statistics import (
-    RESAMPLES,
-    Comparison,
-    compare,
-    error_slots,
-    intervals,
-    mapsswe,
-    segment_differences,
-)
-from asrlsa.scoring.view import Row, side_by_side
-from asrlsa.scoring.words import by_class, by_participant, confusions, score_words
+from asrlsa.scoring.scores import DEFAULT_POLICIES, SEGMENT_TESTED, Evaluation, FileScores, score_pair
+from asrlsa.scoring.statistics import RESAMPLES, Comparison, compare, intervals, mapsswe, segment_differences
 
-DEFAULT_POLICIES = ("verbatim", "fluent", "cer", "batchalign")
-
-# Word scores for which --compare also runs MAPSSWE.
-_SEGMENT_TESTED = {"verbatim": "wer", "fluent": "fluent_wer"}
-
-
-@dataclass(frozen=True, slots=True)
-class FileScores:
-    """Everything found in one pair of files.
-
-    Attributes:
-        name: Name of the pair.
-        reference: Path of the reference.
-        hypothesis: Path of the hypothesis; empty where it is missing.
-        counts: Word scores by policy.
-        classes: Verbatim word scores by word class.
-        participants: Verbatim word scores by participant.
-        confusions: Substituted, deleted and inserted words.
-        kinds: Event counts by disfluency type.
-        relaxed: Event counts when the type is forgiven.
-        spelt_only: Whether a side without codes limits the types to those that spelling shows.
-        mapping: Hypothesis speaker → participant.
-        attributed: Word scores with speakers (cpWER); None where a side names no speakers.
-        diarization: Diarization error; None where a side has no times or names no speakers.
-        boundaries: Word time differences.
-        measures: Language-sample measures of each participant.
-        sums: What the figures are computed from.
-        slots: Errors at each reference word by policy, for a comparison.
-        rows: Side-by-side view; empty unless it was asked for.
-        media: Name of the recording, where a file names it.
-    """
-
-    name: str
-    reference: str
-    hypothesis: str
-    counts: dict[str, Counts]
-    classes: dict[str, Counts]
-    participants: dict[str, Counts]
-    confusions: Counter[tuple[str, str]]
-    kinds: dict[str, EventCounts]
-    relaxed: EventCounts
-    spelt_only: bool
-    mapping: dict[str, str]
-    attributed: Counts | None
-    diarization: Diarization | None
-    boundaries: Boundaries
-    measures: list[MeasurePair]
-    sums: Sums
-    slots: dict[str, list[int]] = field(default_factory=dict)
-    rows: list[Row] = field(default_factory=list)
-    media: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """The result of one evaluation.
-
-    Attributes:
-        files: Scores of every pair, in order of their names.
-        scores: Every figure over all files; percentages, or ms for word times; None where it can't be computed.
-        intervals: 95 % bootstrap intervals of the figures, by file.
-        policies: Policies that were scored.
-        collar: Collar of the diarization error in ms.
-        failures: ``(file, message)`` of files that could not be read.
-        missing: References without hypothesis, scored as all deletions.
-        left_out: Hypotheses without reference.
-        comparison: Tests against another set of hypotheses.
-        resamples: Bootstrap draws.
-        seed: Seed of the draws.
-    """
-
-    files: list[FileScores]
-    scores: dict[str, float | None]
-    intervals: dict[str, tuple[float, float] | None]
-    policies: tuple[str, ...]
-    collar: int
-    failures: list[tuple[str, str]]
-    missing: list[str]
-    left_out: list[str]
-    comparison: list[Comparison]
-    resamples: int
-    seed: int
-
+__all__ = ["DEFAULT_POLICIES", "Evaluation", "FileScores", "evaluate", "score_pair"]
 
 Listener = Callable[[str], None]
 
@@ -226,94 +128,6 @@ def _figure_names(policies: Iterable[str]) -> list[str]:
     return [name for name in METRICS if name not in off]
 
 
-def score_pair(
-    reference: Sample,
-    hypothesis: Sample,
-    policies: Sequence[str] = DEFAULT_POLICIES,
-    *,
-    collar: int = 0,
-    view: bool = False,
-    slots: bool = False,
-) -> FileScores:
-    """Score one hypothesis against its reference.
-
-    Args:
-        reference: Reference sample.
-        hypothesis: Hypothesis sample.
-        policies: Word policies; ``verbatim`` is always scored.
-        collar: Ms around reference turns that the diarization error leaves out.
-        view: Keep the side-by-side view.
-        slots: Keep the errors at each reference word.
-    """
-    verbatim = score_words(reference, hypothesis, POLICIES["verbatim"])
-    counts = {"verbatim": verbatim.counts}
-    kept = {"verbatim": error_slots(verbatim.ops, len(verbatim.words[0].forms))} if slots else {}
-    for name in policies:
-        if name != "verbatim":
-            scored = score_words(reference, hypothesis, POLICIES[name])
-            counts[name] = scored.counts
-            if slots and name in _SEGMENT_TESTED:
-                kept[name] = error_slots(scored.ops, len(scored.words[0].forms))
-    events = score_events(reference, hypothesis, verbatim.words, verbatim.ops)
-    named = all(word.speaker for sample in (reference, hypothesis) for word in sample.words)
-    mapping, attributed = score_speakers(reference, hypothesis, POLICIES["verbatim"]) if named else ({}, None)
-    diarization = _diarization(reference, hypothesis, collar) if named else None
-    boundaries = score_boundaries(reference, hypothesis, verbatim.words, verbatim.ops)
-    sums = _sums(counts, attributed, diarization, boundaries)
-    for kind, found in [*events.kinds.items(), ("relaxed", events.relaxed)]:
-        sums |= event_sums(kind, found)
-    return FileScores(
-        name=reference.name,
-        reference=reference.source,
-        hypothesis=hypothesis.source,
-        counts=counts,
-        classes=by_class(reference, hypothesis, verbatim),
-        participants=by_participant(reference, hypothesis, verbatim, mapping),
-        confusions=confusions(verbatim),
-        kinds=events.kinds,
-        relaxed=events.relaxed,
-        spelt_only=not (reference.coded and hypothesis.coded),
-        mapping=mapping,
-        attributed=attributed,
-        diarization=diarization,
-        boundaries=boundaries,
-        measures=_measures(reference, hypothesis, mapping),
-        sums=sums,
-        slots=kept,
-        rows=side_by_side(reference, hypothesis, verbatim, events) if view else [],
-        media=reference.media or hypothesis.media,
-    )
-
-
-def _diarization(reference: Sample, hypothesis: Sample, collar: int) -> Diarization | None:
-    """Score diarization where every utterance of the reference and some of the hypothesis has a time."""
-    ours, theirs = turns(reference), turns(hypothesis)
-    spoken = [u for u in reference.utterances if u.last > u.first]
-    if not ours or len(ours) < len(spoken) or (hypothesis.words and not theirs):
-        return None
-    return score_diarization(ours, theirs, collar)
-
-
-def _measures(reference: Sample, hypothesis: Sample, mapping: dict[str, str]) -> list[MeasurePair]:
-    """Compare measures where both sides have disfluency codes; without them they would not mean the same."""
-    return pair_measures(reference, hypothesis, mapping) if reference.coded and hypothesis.coded else []
-
-
-def _sums(
-    counts: dict[str, Counts], attributed: Counts | None, diarization: Diarization | None, boundaries: Boundaries
-) -> Sums:
-    sums: Sums = {}
-    for name, found in counts.items():
-        sums |= count_sums(name, found)
-    if attributed is not None:
-        sums |= count_sums("cp", attributed)
-    if diarization is not None:
-        sums |= {"der.error": diarization.error, "der.speech": diarization.speech}
-    for name, off in (("start", boundaries.starts), ("end", boundaries.ends)):
-        sums |= {f"{name}.error": sum(abs(d) for d in off), f"{name}.count": len(off)}
-    return sums
-
-
 def _compare(
     files: Sequence[FileScores], rivals: Sequence[FileScores], names: Sequence[str], resamples: int, seed: int
 ) -> list[Comparison]:
@@ -322,7 +136,7 @@ def _compare(
     headline = [name for name in names if not name.endswith(("_precision", "_recall"))]
     found = compare(*sums, headline, resamples=resamples, seed=seed)
     values = {c.name: (c.first, c.second) for c in found}
-    for name, metric in _SEGMENT_TESTED.items():
+    for name, metric in SEGMENT_TESTED.items():
         if metric in values and all(name in f.slots for f in files):
             differences = [
                 d

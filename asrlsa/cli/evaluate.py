@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -234,7 +234,7 @@ def print_tables(tables: list[Table], lines: list[str]) -> None:
         console.print(Text(line))
 
 
-def _annotate(found: Any, checks: list[Check]) -> None:
+def _annotate(found: Evaluation, checks: list[Check]) -> None:
     """Print GitHub's workflow commands; add the summary to the job summary where GitHub gives a file for it."""
     from asrlsa.scoring.reports import to_annotations, to_markdown
 

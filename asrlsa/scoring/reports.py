@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 
 from asrlsa.scoring.gate import FORMAT, Check, plain
 from asrlsa.scoring.measures import MEASURES
+from asrlsa.scoring.scores import Evaluation, FileScores
 from asrlsa.scoring.tables import (
     Table,
     agreement_table,
@@ -23,11 +24,11 @@ from asrlsa.scoring.tables import (
 )
 
 
-def all_tables(found: Any, checks: Sequence[Check] = (), *, files: bool = True) -> list[Table]:
+def all_tables(found: Evaluation, checks: Sequence[Check] = (), *, files: bool = True) -> list[Table]:
     """Return every table of an evaluation that has rows, the gate first.
 
     Args:
-        found: :class:`asrlsa.evaluate.Evaluation`.
+        found: The evaluation.
         checks: Results of the gate.
         files: Whether to list every file.
     """
@@ -47,7 +48,7 @@ def all_tables(found: Any, checks: Sequence[Check] = (), *, files: bool = True) 
     return [table for table in made if table.rows]
 
 
-def remarks(found: Any) -> list[str]:
+def remarks(found: Evaluation) -> list[str]:
     """Return what a reader must know before the figures: failures, missing files, how sure the figures are."""
     lines = [f"could not be read: {path}: {message}" for path, message in found.failures]
     if found.missing:
@@ -63,7 +64,7 @@ def remarks(found: Any) -> list[str]:
     return lines
 
 
-def to_markdown(found: Any, checks: Sequence[Check] = (), *, title: str = "asrlsa evaluate") -> str:
+def to_markdown(found: Evaluation, checks: Sequence[Check] = (), *, title: str = "asrlsa evaluate") -> str:
     """Write an evaluation as a Markdown summary."""
     parts = [f"## {title}", "", *(f"- {_cell(line)}" for line in remarks(found)), ""]
     for table in all_tables(found, checks):
@@ -84,7 +85,7 @@ def _cell(text: str) -> str:
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
-def to_junit(found: Any, checks: Sequence[Check]) -> str:
+def to_junit(found: Evaluation, checks: Sequence[Check]) -> str:
     """Write the gate and the files as JUnit XML: one case for each check, one for each file that was to be scored."""
     suites = ET.Element("testsuites", name="asrlsa evaluate")
     failed = sum(check.regressed for check in checks)
@@ -115,7 +116,7 @@ def to_junit(found: Any, checks: Sequence[Check]) -> str:
     return ET.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def to_annotations(found: Any, checks: Sequence[Check]) -> list[str]:
+def to_annotations(found: Evaluation, checks: Sequence[Check]) -> list[str]:
     """Write GitHub workflow commands: errors for what regressed or could not be read, a notice with the headline."""
     lines = []
     for check in checks:
@@ -143,9 +144,9 @@ def _property(text: str) -> str:
     return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def to_data(found: Any, version: str) -> dict[str, Any]:
+def to_data(found: Evaluation, version: str) -> dict[str, Any]:
     """Return an evaluation as plain data, which ``--save`` writes and ``--baseline`` reads."""
-    return plain(
+    data: dict[str, Any] = plain(
         {
             "format": FORMAT,
             "asrlsa": version,
@@ -165,9 +166,10 @@ def to_data(found: Any, version: str) -> dict[str, Any]:
             "files": {file.name: _file_data(file) for file in found.files},
         }
     )
+    return data
 
 
-def _file_data(file: Any) -> dict[str, Any]:
+def _file_data(file: FileScores) -> dict[str, Any]:
     return {
         "reference": file.reference,
         "hypothesis": file.hypothesis,

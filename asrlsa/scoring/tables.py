@@ -6,16 +6,15 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from asrlsa.scoring.agreement import Agreement, MeasurePair, agree
+from asrlsa.scoring.agreement import Agreement, agree
 from asrlsa.scoring.align import Counts
-from asrlsa.scoring.boundaries import Boundaries
 from asrlsa.scoring.events import DISFLUENCIES, EventCounts
 from asrlsa.scoring.gate import Check
 from asrlsa.scoring.metrics import METRICS
 from asrlsa.scoring.normalise import POLICIES
 from asrlsa.scoring.samples import EVENT_KINDS
+from asrlsa.scoring.scores import FileScores
 from asrlsa.scoring.statistics import Comparison
 from asrlsa.scoring.words import WORD_CLASSES
 
@@ -35,36 +34,9 @@ class Table:
     key: str
     title: str
     header: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
     note: str = ""
     left: int = 1
-
-
-class Scored(Protocol):
-    """What a table needs of the scores of one file."""
-
-    @property
-    def counts(self) -> dict[str, Counts]: ...
-    @property
-    def classes(self) -> dict[str, Counts]: ...
-    @property
-    def participants(self) -> dict[str, Counts]: ...
-    @property
-    def kinds(self) -> dict[str, EventCounts]: ...
-    @property
-    def relaxed(self) -> EventCounts: ...
-    @property
-    def confusions(self) -> Counter[tuple[str, str]]: ...
-    @property
-    def boundaries(self) -> Boundaries: ...
-    @property
-    def measures(self) -> list[MeasurePair]: ...
-    @property
-    def attributed(self) -> Counts | None: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def spelt_only(self) -> bool: ...
 
 
 def number(value: float | None, digits: int = 2) -> str:
@@ -79,7 +51,7 @@ def _interval(interval: tuple[float, float] | None) -> str:
 
 
 def word_table(
-    files: Sequence[Scored],
+    files: Sequence[FileScores],
     policies: Sequence[str],
     scores: Mapping[str, float | None],
     intervals: Mapping[str, tuple[float, float] | None],
@@ -109,7 +81,7 @@ def word_table(
     return Table("words", "Word scores", header, rows, notes, left=2)
 
 
-def class_table(files: Sequence[Scored]) -> Table:
+def class_table(files: Sequence[FileScores]) -> Table:
     """Verbatim word scores by word class."""
     totals: dict[str, Counts] = {}
     for file in files:
@@ -129,7 +101,7 @@ def _count_cells(counts: Counts) -> tuple[str, ...]:
     return (*map(str, figures), shown)
 
 
-def participant_table(files: Sequence[Scored]) -> Table:
+def participant_table(files: Sequence[FileScores]) -> Table:
     """Verbatim word scores by participant code, over all files."""
     totals: dict[str, Counts] = {}
     for file in files:
@@ -140,7 +112,7 @@ def participant_table(files: Sequence[Scored]) -> Table:
 
 
 def speaker_table(
-    files: Sequence[Scored],
+    files: Sequence[FileScores],
     scores: Mapping[str, float | None],
     intervals: Mapping[str, tuple[float, float] | None],
     collar: int,
@@ -168,7 +140,7 @@ def speaker_table(
 
 
 def event_table(
-    files: Sequence[Scored], scores: Mapping[str, float | None], intervals: Mapping[str, tuple[float, float] | None]
+    files: Sequence[FileScores], scores: Mapping[str, float | None], intervals: Mapping[str, tuple[float, float] | None]
 ) -> Table:
     """Typed disfluency scores, and their averages."""
     total = {kind: EventCounts() for kind in (*EVENT_KINDS, "relaxed")}
@@ -223,7 +195,7 @@ def _macro_cells(
     return (label, "", "", "", "", "", number(scores[key]), _interval(intervals.get(key)))
 
 
-def agreement_table(files: Sequence[Scored]) -> Table:
+def agreement_table(files: Sequence[FileScores]) -> Table:
     """Language-sample measures, summed up over participants."""
     found: list[Agreement] = agree([pair for file in files for pair in file.measures])
     rows = [
@@ -244,7 +216,7 @@ def agreement_table(files: Sequence[Scored]) -> Table:
     return Table("measures", "Language-sample measures, means over participants", header, rows, note)
 
 
-def confusion_table(files: Sequence[Scored], most: int = 20) -> Table:
+def confusion_table(files: Sequence[FileScores], most: int = 20) -> Table:
     """The most frequent verbatim errors."""
     total: Counter[tuple[str, str]] = Counter()
     for file in files:
@@ -254,7 +226,7 @@ def confusion_table(files: Sequence[Scored], most: int = 20) -> Table:
     return Table("confusions", "Most frequent errors (verbatim)", ("reference", "hypothesis", "times"), rows, left=2)
 
 
-def file_table(files: Sequence[Scored]) -> Table:
+def file_table(files: Sequence[FileScores]) -> Table:
     """Headline figures of every file."""
     rows = []
     for file in files:
