@@ -1,8 +1,8 @@
 """asrlsa: verbatim speech recognition for language sample analysis.
 
-    >>> import asrlsa
-    >>> transcript = asrlsa.transcribe("visit.mp3", speakers=2)  # doctest: +SKIP
-    >>> print(transcript.to_chat())  # doctest: +SKIP
+>>> import asrlsa
+>>> transcript = asrlsa.transcribe("visit.mp3", speakers=2)  # doctest: +SKIP
+>>> print(transcript.to_chat())  # doctest: +SKIP
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ class TranscribeOptions:
         _require(0 <= self.batch_size <= 256, "batch size", self.batch_size, "auto or 1 to 256")
         _require(self.threads >= 0, "threads", self.threads, "0 or more")
         _require(0 <= self.uncertain < 1, "uncertain", self.uncertain, "0 to 1")
-        _require(0 < self.pause_short_ms, "pause", self.pause_short_ms, "a time above 0 s")
+        _require(self.pause_short_ms > 0, "pause", self.pause_short_ms, "a time above 0 s")
         _require(
             self.pause_short_ms <= self.pause_long_ms,
             "long pause",

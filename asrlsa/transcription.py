@@ -19,7 +19,7 @@ from asrlsa.config import TranscribeOptions
 from asrlsa.convert import to_json, to_srt, to_textgrid, to_vtt
 from asrlsa.disfluency import read_main_tier
 from asrlsa.errors import AsrlsaError, MediaError, OutputError, UsageError
-from asrlsa.language import iso639_1, style_prompt
+from asrlsa.language.codes import whisper_code
 from asrlsa.models import Model, default_model, resolve_model
 from asrlsa.recordings import (
     Recording,
@@ -37,6 +37,7 @@ from asrlsa.recordings import (
 from asrlsa.speech.compose import Composed, compose
 from asrlsa.speech.decode import DecodingOptions, Recogniser
 from asrlsa.speech.memory import batch_size
+from asrlsa.speech.prompts import style_prompt
 from asrlsa.speech.recognise import Blocks, Recognised, RecogniseOptions, Recognition, Source
 from asrlsa.types import Milliseconds, Participant, Transcript
 
@@ -326,9 +327,7 @@ def transcribe(
         people = chosen.participants
         comments = [stamp_comment(model, described(chosen), "none")]
         found.append(
-            compose(
-                heard, options=chosen, participants=people, media=stem, video=video, date=date, comments=comments
-            )
+            compose(heard, options=chosen, participants=people, media=stem, video=video, date=date, comments=comments)
         )
 
     Recognition(
@@ -350,7 +349,7 @@ def load_recogniser(model: Model, options: TranscribeOptions) -> Recogniser:
 def recognise_options(model: Model, options: TranscribeOptions, recogniser: Recogniser) -> RecogniseOptions:
     """Settle what the user, the model's card and the language leave open."""
     card = model.card
-    language = None if options.language == "auto" else iso639_1(options.language)
+    language = None if options.language == "auto" else whisper_code(options.language)
 
     def prompt(code: str) -> str | None:
         if options.prompt is not None:
@@ -372,9 +371,7 @@ def recognise_options(model: Model, options: TranscribeOptions, recogniser: Reco
     )
 
 
-def openers(
-    path: Path, channels: int, mode: str
-) -> tuple[Callable[[], AbstractContextManager[Blocks]], ...]:
+def openers(path: Path, channels: int, mode: str) -> tuple[Callable[[], AbstractContextManager[Blocks]], ...]:
     """Return what opens the channels of a file that are decoded on their own."""
     if mode == "mix" or channels == 1:
         return (lambda: media_audio.stream(path, block_ms=10_000),)
@@ -455,4 +452,3 @@ def _common_folder(paths: Sequence[Path]) -> Path:
     """Return where the error log goes when transcripts lie beside their recordings."""
     first = paths[0]
     return first if first.is_dir() else first.parent
-

@@ -43,7 +43,7 @@ def transcribe(
     ] = "cha",
     prompt: Annotated[
         str | None,
-        typer.Option(help='Text in the style to be written, before every window; "" for none. [default: full of fillers]'),
+        typer.Option(help='Text in the style wanted, before every window; "" for none. [default: full of fillers]'),
     ] = None,
     wor: Annotated[bool, typer.Option("--wor/--no-wor", help="Write %wor tiers with the time of every word.")] = True,
     align: Annotated[
@@ -99,9 +99,7 @@ def transcribe(
         formats=_formats(formats),
     )
     with Display(quiet=quiet, verbose=verbose, stream=sys.stderr) as display:
-        outcome = transcribe_folder(
-            paths, out=out, options=options, force=force, overwrite=overwrite, listener=display
-        )
+        outcome = transcribe_folder(paths, out=out, options=options, force=force, overwrite=overwrite, listener=display)
         display.closing(outcome)
     if outcome.failed:
         raise typer.Exit(EXIT_SOME_FAILED)

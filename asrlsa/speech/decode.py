@@ -87,9 +87,7 @@ class Encoded:
 class Recogniser:
     """One loaded model. ``decode`` may be called from one thread at a time; ``features`` from any thread."""
 
-    def __init__(
-        self, model: Model, *, device: str = "auto", compute_type: str = "default", threads: int = 0
-    ) -> None:
+    def __init__(self, model: Model, *, device: str = "auto", compute_type: str = "default", threads: int = 0) -> None:
         """Load the model.
 
         Args:
@@ -133,11 +131,20 @@ class Recogniser:
         return np.ascontiguousarray(pad_or_trim(mel), dtype=np.float32)
 
     def encode(self, features: Sequence[NDArray[np.float32]]) -> Encoded:
-        """Run the encoder over a batch of features, each (n_mels, 3000)."""
+        """Run the encoder over a batch of features, each (n_mels, 3000).
+
+        On a CPU one window after the other: that is as fast as all together and needs the memory of one.
+        """
         import ctranslate2
         import numpy as np
 
-        return Encoded(self._whisper.encode(ctranslate2.StorageView.from_array(np.stack(features))), len(features))
+        def run(rows: Sequence[NDArray[np.float32]]) -> Any:
+            return self._whisper.encode(ctranslate2.StorageView.from_array(np.stack(rows)))
+
+        if self.device != "cpu" or len(features) == 1:
+            return Encoded(run(features), len(features))
+        outputs = [np.array(run([row]))[0] for row in features]
+        return Encoded(ctranslate2.StorageView.from_array(np.stack(outputs)), len(features))
 
     def languages(self, encoded: Encoded) -> list[dict[str, float]]:
         """Return, for each window, the probability of each language (ISO 639-1)."""
@@ -235,11 +242,13 @@ class Recogniser:
         by_language: dict[str, list[int]] = {}
         for i, code in enumerate(language):
             by_language.setdefault(code, []).append(i)
-        if not any(tokens):
-            return words
-        for code, indices in by_language.items():
+        # One window at a time on a CPU: all attention weights of all tokens are held at once.
+        groups = by_language.items() if self.device != "cpu" else [(code, [i]) for i, code in enumerate(language)]
+        for code, indices in groups:
             tokenizer = self._words_of(code)
             rows = [tokens[i] for i in indices]
+            if not any(rows):
+                continue
             frames = [max(1, min(30 * FRAMES_PER_SECOND, durations[i] // 10)) for i in indices]
             results = self._whisper.align(encoded.take(indices).view, tokenizer.sot_sequence, rows, frames)
             for i, row, result in zip(indices, rows, results, strict=True):

@@ -121,7 +121,7 @@ class RecogniseOptions:
 
     language: str | None
     prompt: Callable[[str], str | None]
-    decoding: DecodingOptions = DecodingOptions()
+    decoding: DecodingOptions = field(default_factory=DecodingOptions)
     batch_size: int = 4
     align: bool = True
     track_speakers: bool = True
@@ -156,8 +156,8 @@ class Recognition:
         self._on_finished, self._on_failed = on_finished, on_failed
         self._on_progress, self._on_note = on_progress, on_note
         self._batch = options.batch_size
-        self._read: queue.Queue[_Item | _End | BaseException | None] = queue.Queue(max(2, options.batch_size * 2))
-        self._done: queue.Queue[_Item | _End | None] = queue.Queue(max(2, options.batch_size * 2))
+        self._read: queue.Queue[_Item | _End | BaseException | None] = queue.Queue(max(2, options.batch_size))
+        self._done: queue.Queue[_Item | _End | None] = queue.Queue(max(2, options.batch_size))
         self._stop = threading.Event()
         self._crash: BaseException | None = None
         self._votes: dict[int, dict[str, float]] = {}
@@ -219,7 +219,9 @@ class Recognition:
 
     def _read_ahead(self, sources: Iterable[Source]) -> None:
         for source in sources:
-            duration, notes, error = 0, [], None
+            duration = 0
+            notes: list[str] = []
+            error: AsrlsaError | None = None
             try:
                 for channel, opener in enumerate(source.channels):
                     with opener() as blocks:
