@@ -77,7 +77,7 @@ def word_table(
             )
         )
     header = ("policy", "", "%", "95 % interval", "reference", "subst.", "deleted", "inserted", "in masks")
-    notes = "; ".join(f"{name}: {POLICIES[name].description}" for name in policies)
+    notes = " ".join(f"{name}: {POLICIES[name].description}" for name in policies)
     return Table("words", "Word scores", header, rows, notes, left=2)
 
 
@@ -155,9 +155,11 @@ def event_table(
     micro = _sum(total[kind] for kind in DISFLUENCIES)
     rows.append(_event_cells("all, micro average", micro, "disfluency", scores, intervals))
     rows.append(_macro_cells("all, mean of types", "disfluency_macro_f1", scores, intervals))
-    with_pauses = micro.plus(total["pause"])
-    rows.append(_event_cells("with pauses, micro", with_pauses, "disfluency_with_pauses", scores, intervals))
-    rows.append(_macro_cells("with pauses, mean of types", "disfluency_with_pauses_macro_f1", scores, intervals))
+    if any(total["pause"]):
+        both = micro.plus(total["pause"])
+        rows.append(_event_cells("with pauses, micro", both, "disfluency_with_pauses", scores, intervals))
+        mean = "disfluency_with_pauses_macro_f1"
+        rows.append(_macro_cells("with pauses, mean of types", mean, scores, intervals))
     rows.append(_event_cells("any type (relaxed)", total["relaxed"], "relaxed", scores, intervals))
     spelt = sum(file.spelt_only for file in files)
     note = "All: every type but pause and nonword."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -72,12 +73,8 @@ class _Side:
         self.name = name
         self.sample = sample
         self.origin = origin
-        self.shown = [
-            form
-            if (k and origin[k - 1] == source) or (k + 1 < len(origin) and origin[k + 1] == source)
-            else sample.words[source].verbatim
-            for k, (form, source) in enumerate(zip(forms, origin, strict=True))
-        ]
+        self.forms = forms
+        self.size = Counter(origin)
         self.marks: dict[int, list[Mark]] = {}
         self.pauses: list[tuple[int, PlacedEvent, str]] = []
 
@@ -99,6 +96,13 @@ class _Side:
             found.append((event, verdict))
         return found
 
+    def shown(self, form: int | None, width: int) -> str:
+        """Return the word as the file has it where ``width`` columns hold all of it, else its normalised piece."""
+        if form is None:
+            return ""
+        word = self.origin[form]
+        return self.sample.words[word].verbatim if self.size[word] == width else self.forms[form]
+
     def marks_at(self, form: int | None) -> tuple[Mark, ...]:
         return tuple(self.marks.get(self.origin[form], ())) if form is not None else ()
 
@@ -112,7 +116,7 @@ def side_by_side(reference: Sample, hypothesis: Sample, scored: WordScores, even
     masks = sorted(scored.words[0].masks, reverse=True)
     rows: list[Row] = []
     at = -1
-    for i, j, tag in _columns(scored):
+    for i, j, tag, width in _columns(scored, ours.size, theirs.size):
         position = scored.words[0].origin[i] if i is not None else None
         utterance = reference.words[position].utterance if position is not None else max(at, 0)
         while at < utterance and at + 1 < len(reference.utterances):
@@ -126,31 +130,46 @@ def side_by_side(reference: Sample, hypothesis: Sample, scored: WordScores, even
                 masks.pop()
                 rows[-1].cells.append(Cell("xxx", "", "mask"))
         _add_pauses(rows[-1], ours.due(i) if i is not None else [], theirs.due(j) if j is not None else [])
-        _add_words(rows[-1], ours, theirs, (i, j, tag))
+        _add_words(rows[-1], ours, theirs, (i, j, tag, width))
     if rows:
         rows[-1].cells.extend(Cell("xxx", "", "mask") for _ in masks)
         _add_pauses(rows[-1], ours.due(None), theirs.due(None))
     return [row for row in rows if row.cells]
 
 
-def _columns(scored: WordScores) -> list[tuple[int | None, int | None, str]]:
-    found: list[tuple[int | None, int | None, str]] = []
+_Column = tuple[int | None, int | None, str, int]
+
+
+def _columns(scored: WordScores, ours: Counter[int], theirs: Counter[int]) -> list[_Column]:
+    """List columns; pieces of one word that match pieces of one word (*do not* of *don't*) are one wide column."""
+    found: list[_Column] = []
     for tag, i1, i2, j1, j2 in scored.ops:
-        for k in range(max(i2 - i1, j2 - j1)):
-            found.append((i1 + k if i1 + k < i2 else None, j1 + k if j1 + k < j2 else None, tag))
+        k, length = 0, max(i2 - i1, j2 - j1)
+        while k < length:
+            i, j = (i1 + k if i1 + k < i2 else None), (j1 + k if j1 + k < j2 else None)
+            width = 1
+            if tag == "equal":
+                pair = scored.words[0].origin[i1 + k], scored.words[1].origin[j1 + k]
+                wide = ours[pair[0]]
+                last = k + wide - 1
+                if wide == theirs[pair[1]] and last < length:
+                    ends = scored.words[0].origin[i1 + last], scored.words[1].origin[j1 + last]
+                    width = wide if ends == pair else 1
+            found.append((i, j, tag, width))
+            k += width
     return found
 
 
-def _add_words(row: Row, ours: _Side, theirs: _Side, column: tuple[int | None, int | None, str]) -> None:
-    i, j, tag = column
+def _add_words(row: Row, ours: _Side, theirs: _Side, column: _Column) -> None:
+    i, j, tag, width = column
     if j is not None:
         speaker = theirs.sample.words[theirs.origin[j]].speaker
         if speaker and speaker not in row.hypothesis_speakers:
             row.hypothesis_speakers.append(speaker)
     row.cells.append(
         Cell(
-            ours.shown[i] if i is not None else "",
-            theirs.shown[j] if j is not None else "",
+            ours.shown(i, width),
+            theirs.shown(j, width),
             tag,
             ours.marks_at(i) + theirs.marks_at(j),
         )
