@@ -26,7 +26,7 @@ class TranscribeOptions:
         device: ``auto``, ``cpu`` or ``cuda``.
         compute_type: CTranslate2 compute type; ``default`` is int8 on CPU and float16 on GPU.
         threads: CPU threads of the recogniser; 0 takes every core.
-        beam_size: Width of the search; 1 is greedy.
+        beam_size: Width of the search, 1 is greedy; None takes the model card's, else 1.
         batch_size: Windows decoded together; 0 chooses from the memory that is free.
         align: Refine word times by forced alignment where the language has an acoustic model (English).
         speakers: Number of speakers; 0 estimates it (1 to 6); None takes the number of participants, or 2 without them.
@@ -46,7 +46,7 @@ class TranscribeOptions:
     device: str = "auto"
     compute_type: str = "default"
     threads: int = 0
-    beam_size: int = 1
+    beam_size: int | None = None
     batch_size: int = 0
     align: bool = True
     speakers: int | None = None
@@ -75,7 +75,7 @@ class TranscribeOptions:
             self.speakers,
             f"auto or 1 to {MAX_SPEAKERS}",
         )
-        _require(1 <= self.beam_size <= 20, "beam size", self.beam_size, "1 to 20")
+        _require(self.beam_size is None or 1 <= self.beam_size <= 20, "beam size", self.beam_size, "1 to 20")
         _require(0 <= self.batch_size <= 256, "batch size", self.batch_size, "auto or 1 to 256")
         _require(self.threads >= 0, "threads", self.threads, "0 or more")
         _require(0 <= self.uncertain < 1, "uncertain", self.uncertain, "0 to 1")

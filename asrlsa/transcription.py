@@ -27,9 +27,11 @@ from asrlsa.recordings import (
     claim,
     existing,
     find_recordings,
+    is_edited,
     participants_for,
     read_stamp,
     recording_fingerprint,
+    seal,
     stamp,
     stamp_comment,
     write_atomic,
@@ -203,7 +205,7 @@ class _Run:
         """Decide whether a recording is to be done; what is wrong with it is reported here already if it shows."""
         try:
             mark = stamp(recording_fingerprint(recording.path), self.model.fingerprint, self.options.settings())
-            people = participants_for(recording.path, self.options.participants, on_note=self.listener.note)
+            people = participants_for(recording, self.options.participants, on_note=self.listener.note)
             mark = stamp(mark, repr(people), "participants") if people else mark
             reason = self._finished_already(recording, mark)
             if reason:
@@ -219,7 +221,8 @@ class _Run:
         """Return why a recording is left alone, or an empty string."""
         state = existing(recording.output)
         if state == "foreign" and not self.overwrite:
-            return f"{recording.output} was not written by asrlsa; --overwrite replaces it"
+            whose = "was edited by hand" if is_edited(recording.output) else "was not written by asrlsa"
+            return f"{recording.output} {whose}; --overwrite replaces it"
         if state == "ours" and not self.force and read_stamp(recording.output) == mark:
             return "done already; --force does it again"
         return ""
@@ -271,7 +274,7 @@ class _Run:
                 f"{output}: the transcript would not be valid CHAT (line {wrong[0].line}: {wrong[0].message}); "
                 "please report this, nothing was written"
             )
-        write_all(output, text, composed.transcript, self.options.formats)
+        write_all(output, seal(text), composed.transcript, self.options.formats)
         job.held.close()
         summary = summarise(job.recording.path, output, heard.duration, composed)
         self.done.append(summary)
@@ -354,13 +357,17 @@ def recognise_options(model: Model, options: TranscribeOptions, recogniser: Reco
     def prompt(code: str) -> str | None:
         if options.prompt is not None:
             return options.prompt or None
-        if card is not None and card.prompt is not None:
+        if card is not None and (card.prompt is not None or card.verbatim):
             return card.prompt or None
         return style_prompt(code)
 
-    decoding = DecodingOptions(beam_size=options.beam_size)
-    if card is not None and card.suppress_tokens is not None:
-        decoding = replace(decoding, suppress_tokens=tuple(card.suppress_tokens))
+    decoding = DecodingOptions()
+    if card is not None:
+        decoding = replace(decoding, **card.decoding)
+        if card.suppress_tokens is not None:
+            decoding = replace(decoding, suppress_tokens=card.suppress_tokens)
+    if options.beam_size is not None:
+        decoding = replace(decoding, beam_size=options.beam_size)
     return RecogniseOptions(
         language=language,
         prompt=prompt,
@@ -413,7 +420,7 @@ def described(options: TranscribeOptions) -> Mapping[str, str]:
     return {
         "language": options.language,
         "prompt": "own" if options.prompt else "none" if options.prompt == "" else "verbatim",
-        "beam": str(options.beam_size),
+        "beam": str(options.beam_size or "default"),
         "compute": options.compute_type,
         "speakers": {None: "default", 0: "auto"}.get(options.speakers, str(options.speakers)),
         "pauses": f"{options.pause_short_ms}/{options.pause_long_ms} ms",
@@ -430,7 +437,6 @@ def recording_date(path: Path) -> datetime.date | None:
 
 def write_all(output: Path, text: str, transcript: Transcript, formats: Sequence[str]) -> None:
     """Write the other formats first and the CHAT file last: its presence says that all are there."""
-    output.parent.mkdir(parents=True, exist_ok=True)
     for name in formats:
         if name != "cha":
             write_atomic(output.with_suffix(_SUFFIX[name]), _EXTRA[name](transcript))

@@ -89,7 +89,7 @@ class Display(Listener):
     def skipped(self, recording: Path, reason: str) -> None:
         """Count it; show it with ``verbose`` or where the user has to decide."""
         self.skips += 1
-        if self.verbose or (not self.quiet and "not written by asrlsa" in reason):
+        if self.verbose or (not self.quiet and "--overwrite" in reason):
             self._say(f"{recording}: skipped, {reason}")
 
     def failed(self, recording: Path, error: AsrlsaError) -> None:

@@ -54,7 +54,9 @@ def transcribe(
     uncertain: Annotated[
         float, typer.Option(help="A word of less confidence than this is marked [?]; 0 marks none.")
     ] = 0.2,
-    beam_size: Annotated[int, typer.Option(help="Width of the search; more is slower.")] = 1,
+    beam_size: Annotated[
+        int | None, typer.Option(help="Width of the search; more is slower. [default: the model card's, else 1]")
+    ] = None,
     batch_size: Annotated[str, typer.Option(help="Windows decoded together, or auto.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     compute_type: Annotated[str, typer.Option(help="default, int8, float16, float32, …")] = "default",

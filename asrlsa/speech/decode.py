@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 TOKENS_PER_SECOND = 50  # encoder positions: 16 kHz / hop 160 / stride 2
 FRAMES_PER_SECOND = 100  # mel frames
+MAX_FRAMES = 30 * FRAMES_PER_SECOND  # the encoder's full context
 MAX_LENGTH = 448  # decoder positions of every Whisper
 SPACELESS = frozenset({"zh", "ja", "th", "lo", "my", "yue"})  # written without spaces: every token group is a word
 MAX_PROMPT = 200  # prompt tokens; leaves room for the longest 30 s of speech
@@ -35,15 +36,25 @@ class DecodingOptions:
         beam_size: 1 is greedy search.
         patience: Beam search patience (arXiv 2204.05424).
         length_penalty: Exponential penalty on length in beam search.
+        repetition_penalty: 1 leaves repeated words alone; more deletes repetitions that were spoken.
+        no_repeat_ngram_size: 0 leaves them alone; a model card may ask for more.
         suppress_tokens: Token ids that are never written; -1 stands for the model's own list.
         max_tokens_per_second: A window may hold this many text tokens a second of audio; a loop stops there.
+        max_length: Decoder positions, prompt included; 448 in every Whisper.
+        timestamps: Let the model write its timestamp tokens (they are not used).
+        max_initial_timestamp_index: Latest first timestamp, in steps of 20 ms.
     """
 
     beam_size: int = 1
     patience: float = 1.0
     length_penalty: float = 1.0
+    repetition_penalty: float = 1.0
+    no_repeat_ngram_size: int = 0
     suppress_tokens: tuple[int, ...] = (-1,)
     max_tokens_per_second: float = 12.0
+    max_length: int = MAX_LENGTH
+    timestamps: bool = False
+    max_initial_timestamp_index: int = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +127,7 @@ class Recogniser:
             ) from error
         self._extractor = _extractor(self._whisper.n_mels)
         self._languages: dict[str, Any] = {}
+        self._contexts = model.card.context_seconds if model.card is not None else ()
 
     @property
     def multilingual(self) -> bool:
@@ -123,20 +135,29 @@ class Recogniser:
         return bool(self._whisper.is_multilingual)
 
     def features(self, audio: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the log-mel features (n_mels, 3000) of up to 30 s of audio (samples,), padded with silence."""
+        """Return the log-mel features of up to 30 s of audio (samples,), padded with silence.
+
+        The shape is (n_mels, 3000), or fewer frames for a model whose card says that it was trained for shorter input.
+        """
         import numpy as np
         from faster_whisper.audio import pad_or_trim
 
-        mel = self._extractor(audio)[..., : 30 * FRAMES_PER_SECOND]
-        return np.ascontiguousarray(pad_or_trim(mel), dtype=np.float32)
+        mel = self._extractor(audio)[..., :MAX_FRAMES]
+        fits = (round(s * FRAMES_PER_SECOND) for s in self._contexts)
+        length = next((frames for frames in fits if frames >= mel.shape[-1]), MAX_FRAMES)
+        return np.ascontiguousarray(pad_or_trim(mel, length), dtype=np.float32)
 
     def encode(self, features: Sequence[NDArray[np.float32]]) -> Encoded:
-        """Run the encoder over a batch of features, each (n_mels, 3000).
+        """Run the encoder over a batch of features, each (n_mels, frames); shorter ones are padded to the longest.
 
         On a CPU one window after the other: that is as fast as all together and needs the memory of one.
         """
         import ctranslate2
         import numpy as np
+        from faster_whisper.audio import pad_or_trim
+
+        longest = max(f.shape[-1] for f in features)
+        features = [pad_or_trim(f, longest) for f in features]
 
         def run(rows: Sequence[NDArray[np.float32]]) -> Any:
             return self._whisper.encode(ctranslate2.StorageView.from_array(np.stack(rows)))
@@ -173,9 +194,9 @@ class Recogniser:
         Returns:
             One ``Decoded`` a window, in the same order.
         """
-        rows = [self._prompt(lang, text) for lang, text in zip(language, prompt, strict=True)]
+        rows = [self._prompt(lang, text, options.timestamps) for lang, text in zip(language, prompt, strict=True)]
         budget = max(int(d / 1000 * options.max_tokens_per_second) + 16 for d in durations)
-        length = min(MAX_LENGTH, max(len(row) for row in rows) + budget)
+        length = min(options.max_length, max(len(row) for row in rows) + budget)
         # CTranslate2 wants prompts of one length in a batch; windows of one batch can differ in language.
         results: list[Any] = [None] * len(rows)
         for size in {len(row) for row in rows}:
@@ -187,8 +208,9 @@ class Recogniser:
                 patience=options.patience,
                 length_penalty=options.length_penalty,
                 max_length=length,
-                no_repeat_ngram_size=ban_ngrams,
-                repetition_penalty=1.0,
+                no_repeat_ngram_size=ban_ngrams or options.no_repeat_ngram_size,
+                repetition_penalty=options.repetition_penalty,
+                max_initial_timestamp_index=options.max_initial_timestamp_index,
                 suppress_blank=True,
                 suppress_tokens=list(options.suppress_tokens),
                 sampling_temperature=0.0,
@@ -227,12 +249,13 @@ class Recogniser:
                 raise ModelError(f"model {self.model.name!r} does not know the language {language!r}") from error
         return self._languages[language]
 
-    def _prompt(self, language: str, text: str | None) -> list[int]:
+    def _prompt(self, language: str, text: str | None, timestamps: bool) -> list[int]:
         tokenizer = self._words_of(language)
         row: list[int] = []
         if text:
             row = [tokenizer.sot_prev, *tokenizer.encode(" " + text.strip())[:MAX_PROMPT]]
-        return [*row, *tokenizer.sot_sequence, tokenizer.no_timestamps]
+        row += tokenizer.sot_sequence
+        return row if timestamps else [*row, tokenizer.no_timestamps]
 
     def _align(
         self, encoded: Encoded, tokens: list[list[int]], durations: Sequence[int], language: Sequence[str]
@@ -249,7 +272,7 @@ class Recogniser:
             rows = [tokens[i] for i in indices]
             if not any(rows):
                 continue
-            frames = [max(1, min(30 * FRAMES_PER_SECOND, durations[i] // 10)) for i in indices]
+            frames = [max(1, min(MAX_FRAMES, durations[i] // 10)) for i in indices]
             results = self._whisper.align(encoded.take(indices).view, tokenizer.sot_sequence, rows, frames)
             for i, row, result in zip(indices, rows, results, strict=True):
                 words[i] = _timed_words(tokenizer, row, result)

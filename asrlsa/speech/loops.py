@@ -34,6 +34,7 @@ def find_loop(words: Sequence[Word], *, truncated: bool = False, speech: Sequenc
     plain = [w.text.lower().strip(".,?!-…\"'") for w in words]
     n = len(plain)
     best = _squeezed(words)
+    earliest = best[0] if best is not None else n
     for size in range(1, MAX_PHRASE + 1):
         first = 0
         while first + 2 * size <= n:
@@ -41,10 +42,10 @@ def find_loop(words: Sequence[Word], *, truncated: bool = False, speech: Sequenc
             while plain[first + copies * size : first + (copies + 1) * size] == plain[first : first + size]:
                 copies += 1
             last = first + copies * size
-            if copies >= MIN_COPIES and (best is None or first < best[0]):
+            if copies >= MIN_COPIES and first < earliest:
                 begin = _impossible_from(words, first, size, copies, truncated and last >= n - size, speech)
                 if begin is not None:
-                    best = (begin, last)
+                    best, earliest = (begin, last), first
             first = last if copies > 1 else first + 1
     return best
 

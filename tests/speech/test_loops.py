@@ -1,0 +1,67 @@
+"""Loops are told from real repetitions by the time their copies take."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asrlsa.speech.loops import MIN_COPY_MS, find_loop
+from asrlsa.types import Span, Word
+
+
+def spoken(text: str, ms: int, start: int = 0) -> list[Word]:
+    words = []
+    for token in text.split():
+        words.append(Word(token, start, start + ms))
+        start += ms
+    return words
+
+
+def test_a_person_may_say_a_word_eight_times():
+    assert find_loop(spoken("I I I I I I I I went", 160)) is None
+
+
+def test_a_stuttered_phrase_is_not_a_loop():
+    assert find_loop(spoken("in a in a in a sort of a summary", 120)) is None
+
+
+def test_copies_that_share_frames_are_a_loop_and_the_spoken_ones_stay():
+    words = [*spoken("so in a sort of in a sort of", 150), *spoken("in a sort of " * 6, 0, 1350)]
+    assert find_loop(words) == (9, len(words))
+    assert " ".join(w.text for w in words[:9]) == "so in a sort of in a sort of"
+
+
+def test_one_squeezed_copy_is_an_alignment_error():
+    words = spoken("no no no no", 200)
+    words[2] = Word("no", 400, 410)
+    assert find_loop(words) is None
+
+
+def test_copies_in_silence_are_a_loop():
+    words = spoken("thank you " * 5, 300)
+    assert find_loop(words, speech=[Span(0, 700)]) == (2, 10)
+    assert find_loop(words, speech=[Span(0, 3000)]) is None
+
+
+def test_a_run_to_the_maximum_length_is_a_loop_even_when_its_copies_have_time():
+    words = spoken("uh " * 40, 200)
+    assert find_loop(words) is None
+    assert find_loop(words, truncated=True) == (1, 40)
+
+
+def test_running_out_of_room_without_a_run_is_not_a_loop():
+    assert find_loop(spoken("one two three four five six seven eight nine ten", 100), truncated=True) is None
+
+
+def test_different_words_without_any_time_are_text_that_the_audio_does_not_hold():
+    words = [*spoken("we went home", 300), *spoken("and then he said that it was all over", 10, 900)]
+    assert find_loop(words) == (3, 12)
+
+
+def test_words_without_times_are_no_evidence():
+    assert find_loop([Word("no")] * 5) is None
+
+
+@given(st.lists(st.sampled_from(["a", "b", "the", "um"]), max_size=40), st.integers(MIN_COPY_MS, 400))
+def test_whatever_is_said_at_a_human_pace_is_no_loop(texts: list[str], ms: int):
+    assert find_loop(spoken(" ".join(texts), ms)) is None
