@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from asrlsa.chat.header_rules import HeaderRules
-from asrlsa.chat.lexer import Token, lex
+from asrlsa.chat.lexer import lex
 from asrlsa.chat.lines import Line, split_lines
 from asrlsa.chat.main_rules import main_tier_problems
 from asrlsa.chat.parser import plain_text
 from asrlsa.chat.problems import Problem
+from asrlsa.chat.wor import wor_tokens
 from asrlsa.chat.word_rules import is_word, repair_token
 from asrlsa.chat.words import spoken
 
@@ -182,11 +183,6 @@ class _FileCheck:
             yield Problem(number, 1, "media", "@Media is linked, but the file has no bullets: add ', unlinked'")
         if self.stem is not None and headers.stem and PurePath(headers.stem).name.lower() != self.stem.lower():
             yield Problem(number, 1, "media", f"@Media names {headers.stem}, but the file is called {self.stem}")
-
-
-def wor_tokens(text: str) -> list[Token]:
-    """Return the tokens of a main tier that ``%wor`` repeats: words and filled pauses, also the retraced ones."""
-    return [token for token in lex(text) if token.kind in ("word", "filled_pause")]
 
 
 def wor_problems(text: str, main: str, span: tuple[int, int] | None) -> Iterator[tuple[int, str, str]]:

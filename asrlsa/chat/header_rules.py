@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from asrlsa.chat.lines import Line
 from asrlsa.chat.problems import Problem
@@ -19,7 +19,7 @@ ROLES = frozenset(_ROLE_NAMES.split())
 
 _RACES = frozenset(("White", "Black", "Asian", "Latino", "Pacific", "Native", "Multiple", "Unknown"))
 _CLASSES = frozenset(("UC", "MC", "WC", "LI"))
-_MONTHS = frozenset(("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"))
+MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 
 #: Place of a header among the first headers; those that are not here come last.
 _RANKS = {"UTF8": 0, "PID": 1, "Color words": 1, "Window": 1, "Font": 1, "Begin": 2, "Languages": 3, "Participants": 4}
@@ -36,9 +36,9 @@ _BARE = frozenset(("UTF8", "Begin", "End", "New_Episode", "Blank"))
 _EITHER = frozenset(("Bg", "Eg"))
 _ONCE = frozenset(("UTF8", "Begin", "End", "Languages", "Participants", "Options", "Media", "Date"))
 
-_CODE = re.compile(r"[A-Z0-9_'+-]{1,7}\Z")
-_LANGUAGE = re.compile(r"[a-z]{3}\Z")
-_AGE = re.compile(r"\d+;(?:\d\d\.(?:\d\d)?)?\Z")
+CODE = re.compile(r"[A-Z0-9_'+-]{1,7}\Z")
+LANGUAGE = re.compile(r"[a-z]{3}\Z")
+AGE = re.compile(r"\d+;(?:\d\d\.(?:\d\d)?)?\Z")
 _DATE = re.compile(r"(\d\d)-([A-Z]{3})-(\d{4})\Z")
 _MEDIA = re.compile(r'(?P<stem>"[^"]+"|[^",\s](?:[^",]*[^",\s])?), (?P<kind>[^,\s]+)(?:, (?P<status>[^,\s]+))?\Z')
 _STATUSES = frozenset(("unlinked", "missing", "notrans"))
@@ -114,7 +114,7 @@ class HeaderRules:
             yield from self._media(line)
         elif key in ("Date", "Birth_of"):
             match = _DATE.match(line.value or "")
-            if not match or match[2] not in _MONTHS or not 1 <= int(match[1]) <= 31:
+            if not match or match[2] not in MONTHS or not 1 <= int(match[1]) <= 31:
                 yield _in(line, 0, "date", f"a date has the form 03-JAN-2020, not {line.value}")
         elif key == "Options":
             for option in re.split(r",\s*", line.value or ""):
@@ -138,7 +138,7 @@ class HeaderRules:
         codes = (line.value or "").split(", ")
         self.languages = tuple(codes)
         for code in codes:
-            if not _LANGUAGE.match(code):
+            if not LANGUAGE.match(code):
                 offset = (line.value or "").find(code)
                 message = f"@Languages holds three-letter ISO 639-3 codes, as in eng, spa; not {code!r}"
                 yield _in(line, max(offset, 0), "language", message)
@@ -157,7 +157,7 @@ class HeaderRules:
                 )
                 continue
             code, role = parts[0], parts[-1]
-            if not _CODE.match(code):
+            if not CODE.match(code):
                 message = f"the code {code} must have 1 to 7 of A-Z 0-9 _ - '"
                 yield _in(line, place, "participant", message)
             if role not in ROLES:
@@ -189,11 +189,11 @@ class HeaderRules:
             yield _in(line, value.find(role), "id", f"{code} is {self.roles[code]} in @Participants, but {role} here")
         if code in self.ids[:-1]:
             yield _in(line, value.find(code), "id", f"{code} has two @ID lines")
-        if age and not _AGE.match(age):
+        if age and not AGE.match(age):
             yield _in(line, value.find(age), "age", f"an age is written 4; or 4;06. or 4;06.03, not {age}")
         if sex not in ("male", "female", ""):
             yield _in(line, value.find(sex), "sex", f"the sex in @ID is male, female or empty, not {sex}")
-        if not _is_ses(ses):
+        if not is_ses(ses):
             yield _in(line, value.find(ses), "ses", f"the seventh field of @ID is one like White,MC, not {ses}")
 
     def _media(self, line: Line) -> Iterator[Problem]:
@@ -231,7 +231,7 @@ class HeaderRules:
 _ORDER = "@UTF8, @Begin, @Languages, @Participants, @Options, @ID, @Birth of, @Media, others"
 
 
-def _is_ses(ses: str) -> bool:
+def is_ses(ses: str) -> bool:
     """Return True for a valid ethnicity and class field of ``@ID``."""
     race, comma, group = ses.partition(",")
     if comma:
@@ -245,8 +245,3 @@ def _at(line: Line, code: str, message: str, column: int = 1) -> Problem:
 
 def _in(line: Line, offset: int, code: str, message: str, severity: str = "error") -> Problem:
     return Problem(*line.place_in_value(max(offset, 0)), code, message, severity)
-
-
-def id_value(fields: Sequence[str]) -> str:
-    """Return the value of an ``@ID`` line from its ten fields."""
-    return "".join(f"{field}|" for field in fields)

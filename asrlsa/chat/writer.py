@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from asrlsa.chat.lexer import BULLET
+from asrlsa.chat.wor import wor_tier
 from asrlsa.errors import ChatError
 from asrlsa.types import Header, Transcript, Utterance
+
+__all__ = ["wor_tier", "write_chat"]
 
 
 def write_chat(transcript: Transcript) -> str:
