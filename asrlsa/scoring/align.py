@@ -363,53 +363,61 @@ def _difference(reference: str, hypothesis: str) -> float:
     return float(Levenshtein.normalized_distance(reference, hypothesis))
 
 
-def _table(symbols: Sequence[str | None], hypothesis: Sequence[str]) -> list[Op]:
-    """Align by a full table that minimises errors, then the difference of paired spellings; None is a mask.
+# Errors, words taken in by masked stretches, difference of paired spellings: compared in this order.
+_Cost = tuple[int, int, float]
 
-    Ties go to deletions and insertions first in reading order, so that pairs stand as late as possible.
+
+def _table(symbols: Sequence[str | None], hypothesis: Sequence[str]) -> list[Op]:
+    """Align by a full table that minimises errors, then masked words, then the difference of paired spellings.
+
+    None is a mask. Ties go to deletions and insertions first in reading order, so that pairs stand as late as possible.
     """
-    rows, cols = len(symbols) + 1, len(hypothesis) + 1
-    cost: list[list[tuple[int, float]]] = [[(j, 0.0) for j in range(cols)]]
-    for i in range(1, rows):
-        symbol, above = symbols[i - 1], cost[-1]
-        row: list[tuple[int, float]] = [above[0] if symbol is None else (above[0][0] + 1, above[0][1])]
-        for j in range(1, cols):
+    cost: list[list[_Cost]] = [[(j, 0, 0.0) for j in range(len(hypothesis) + 1)]]
+    for symbol in symbols:
+        above = cost[-1]
+        row = [above[0] if symbol is None else _gap(above[0])]
+        for j, word in enumerate(hypothesis, start=1):
             if symbol is None:
-                row.append(min(above[j], row[j - 1]))
+                row.append(min(above[j], _absorb(row[j - 1])))
             else:
-                same = symbol == hypothesis[j - 1]
-                errors, unlike = above[j - 1]
-                pair = (errors + (not same), unlike + (0.0 if same else _difference(symbol, hypothesis[j - 1])))
-                row.append(min(pair, (above[j][0] + 1, above[j][1]), (row[j - 1][0] + 1, row[j - 1][1])))
+                row.append(min(_pair(above[j - 1], symbol, word), _gap(above[j]), _gap(row[j - 1])))
         cost.append(row)
     return _trace(cost, symbols, hypothesis)
 
 
-def _trace(cost: list[list[tuple[int, float]]], symbols: Sequence[str | None], hypothesis: Sequence[str]) -> list[Op]:
+def _gap(cost: _Cost) -> _Cost:
+    return cost[0] + 1, cost[1], cost[2]
+
+
+def _absorb(cost: _Cost) -> _Cost:
+    return cost[0], cost[1] + 1, cost[2]
+
+
+def _pair(cost: _Cost, reference: str, hypothesis: str) -> _Cost:
+    if reference == hypothesis:
+        return cost
+    return cost[0] + 1, cost[1], cost[2] + _difference(reference, hypothesis)
+
+
+def _trace(cost: list[list[_Cost]], symbols: Sequence[str | None], hypothesis: Sequence[str]) -> list[Op]:
     """Walk back through the table of :func:`_table`; reference indices leave the masks out."""
-    words = [k - sum(s is None for s in symbols[:k]) for k in range(len(symbols) + 1)]
-    ops, i, j = [], len(symbols), len(hypothesis)
+    word, ops, i, j = sum(symbol is not None for symbol in symbols), [], len(symbols), len(hypothesis)
     while i or j:
         here = cost[i][j]
         symbol = symbols[i - 1] if i else ""
-        if i and symbol is None:
-            if j and here == cost[i][j - 1]:
-                ops.append(Op("masked", words[i], words[i], j - 1, j))
+        if symbol is None:
+            if j and here == _absorb(cost[i][j - 1]):
+                ops.append(Op("masked", word, word, j - 1, j))
                 j -= 1
             else:
                 i -= 1
-            continue
-        same = bool(i and j) and symbol == hypothesis[j - 1]
-        if i and j:
-            errors, unlike = cost[i - 1][j - 1]
-            pair = (errors + (not same), unlike + (0.0 if same else _difference(str(symbol), hypothesis[j - 1])))
-        if i and j and here == pair:
-            ops.append(Op("equal" if same else "substitute", words[i - 1], words[i], j - 1, j))
-            i, j = i - 1, j - 1
-        elif i and here == (cost[i - 1][j][0] + 1, cost[i - 1][j][1]):
-            ops.append(Op("delete", words[i - 1], words[i], j, j))
-            i -= 1
+        elif i and j and here == _pair(cost[i - 1][j - 1], symbol, hypothesis[j - 1]):
+            ops.append(Op("equal" if symbol == hypothesis[j - 1] else "substitute", word - 1, word, j - 1, j))
+            i, j, word = i - 1, j - 1, word - 1
+        elif i and here == _gap(cost[i - 1][j]):
+            ops.append(Op("delete", word - 1, word, j, j))
+            i, word = i - 1, word - 1
         else:
-            ops.append(Op("insert", words[i], words[i], j - 1, j))
+            ops.append(Op("insert", word, word, j - 1, j))
             j -= 1
     return ops[::-1]
