@@ -30,6 +30,7 @@ _STILL_PICTURES = frozenset({"mjpeg", "png", "bmp", "gif", "webp"})
 _MUSIC_FORMATS = frozenset({"mp3", "flac", "ogg", "asf", "wav", "aiff", "ape", "wv", "tta"})
 
 _ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+_ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")  # File Properties Object
 _ASF_PROTECTION = (
     bytes.fromhex("fbb3112223bdd211b4b700a0c955fc6e"),  # Content Encryption Object
     bytes.fromhex("14e68a292226174cb935dae07ee9289c"),  # Extended Content Encryption Object
@@ -156,7 +157,9 @@ def promised_length(container: InputContainer, path: Path) -> float | None:
     """Length in seconds that is written in the file, for the whole container; None where it is only an estimate."""
     names = set(container.format.name.split(","))
     if "wav" in names:
-        return _wav_length(path)  # FFmpeg lowers the length of a WAV that was cut off to what is there
+        return _wav_length(path)  # FFmpeg lowers the length of a file that was cut off to what is there
+    if "asf" in names:
+        return _asf_length(path)
     if names & _NO_LENGTH and not ("mp3" in names and _has_mp3_length(path)):
         return None
     return container.duration / MICROSECONDS if container.duration else None
@@ -270,6 +273,17 @@ def _wav_length(path: Path) -> float | None:
             rate = int.from_bytes(body[8:12], "little") if body else rate
             file.seek(size + size % 2 - len(body), 1)
     return None
+
+
+def _asf_length(path: Path) -> float | None:
+    """Length in seconds that the header of a Windows Media file gives, or None."""
+    with path.open("rb") as file:
+        head = file.read(64 * 1024)
+    at = head.find(_ASF_PROPERTIES) + 64  # behind GUID, sizes, identifier, date and number of packets
+    if at < 64 or len(head) < at + 24:
+        return None
+    played, _, preroll = (int.from_bytes(head[at + i : at + i + 8], "little") for i in (0, 8, 16))
+    return max(0.0, played / 1e7 - preroll / 1e3) or None  # units of 100 ns, and ms
 
 
 def clock(seconds: float) -> str:
