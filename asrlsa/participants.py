@@ -13,20 +13,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Final
 
+from asrlsa.chat.header_rules import ROLES
 from asrlsa.errors import ConfigError
 from asrlsa.types import Participant
 
 CSV_NAME: Final = "participants.csv"
 EVERY_FILE: Final = "*"
 
-# Roles that CHAT allows; the official validator accepts no others.
-_ROLE_NAMES = """
-    Target_Child Target_Adult Child Mother Father Brother Sister Sibling Grandmother Grandfather Relative Participant
-    Investigator Therapist Student Teacher Partner Boy Girl Adolescent Teenager Adult Male Female Visitor Friend
-    Playmate Caretaker Informant Subject Speaker Leader Member Guest Host Narrator Audience Doctor Nurse Attorney
-    Justice Group Environment Media Text LENA PlayRole Unidentified Uncertain Other
-"""
-ROLES: Final = tuple(_ROLE_NAMES.split())
 # Role of a code that is given without one: the codes whose meaning CHAT itself fixes.
 _USUAL: Final = {
     "CHI": "Target_Child",
@@ -285,14 +278,14 @@ def _checked(name: str, value: str) -> str:
 
 def _role(value: str) -> str:
     wanted = re.sub(r"[\s-]+", "_", value.strip())
-    for role in ROLES:
+    for role in sorted(ROLES):
         if role.lower() == wanted.lower():
             return role
     hint = _SUGGESTED.get(wanted.lower())
     if hint is None:
-        close = difflib.get_close_matches(wanted.title(), ROLES, n=2)
+        close = difflib.get_close_matches(wanted.title(), sorted(ROLES), n=2)
         hint = " or ".join(close)
-    choice = f"did you mean {hint}?" if hint else f"it has {', '.join(ROLES)}"
+    choice = f"did you mean {hint}?" if hint else f"it has {', '.join(sorted(ROLES))}"
     raise _FieldError("role", f"{value!r} is not a role of CHAT; {choice}")
 
 

@@ -66,6 +66,7 @@ AUDIO_SUFFIXES: Final = tuple(_AUDIO.split())
 VIDEO_SUFFIXES: Final = tuple(_VIDEO.split())
 _RANK: Final = {suffix: rank for rank, suffix in enumerate((*AUDIO_SUFFIXES, *VIDEO_SUFFIXES))}
 
+_NOT_TEXT: Final = frozenset(("Cc", "Cs", "Zl", "Zp"))  # control, half a pair, line and paragraph separators
 
 Note = Callable[[str], None]
 
@@ -100,9 +101,9 @@ def find_recordings(
     matched, as Windows leaves them to the program.
 
     The transcript has the recording's stem. Where several recordings of a folder have one stem (``a.wav``, ``a.mp4``),
-    the first by kind (sound before picture) keeps it and the others get ``a_mp4.cha``; a stem with a comma, a double
-    quote or a control character, which ``@Media`` can't hold, has it replaced by ``_``. CHAT wants the stem of
-    transcript and recording to be equal, so a note says what to rename.
+    the first by kind (sound before picture) keeps it and the others get ``a_mp4.cha``; what ``@Media`` can't hold (a
+    comma, a double quote, a control character, a stem that ends like a media file) is replaced by ``_``. CHAT wants
+    the stem of transcript and recording to be equal, so a note says what to rename.
 
     Args:
         paths: Files and folders; folders are searched with their subfolders.
@@ -286,11 +287,10 @@ def _rank(name: str) -> int:
 
 
 def _media_stem(stem: str) -> str:
-    """Return a stem that ``@Media`` can hold: no comma, quote, control character, or blank at an edge."""
-    held = "".join(
-        "_" if char in ',"' or unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") else char for char in stem
-    )
-    return re.sub(r"^\s+|\s+$", "_", held) or "_"
+    """Return a stem that ``@Media`` can hold: no comma, quote, control character, blank at an edge, or media suffix."""
+    held = "".join("_" if char in ',"' or unicodedata.category(char) in _NOT_TEXT else char for char in stem)
+    held = re.sub(r"^\s+|\s+$", "_", held) or "_"
+    return "_".join(held.rsplit(".", 1)) if Path(held).suffix.lower() in _RANK else held
 
 
 def _fold(name: str) -> str:
