@@ -8,6 +8,7 @@ best of the variants it is offered.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -44,9 +45,9 @@ LETTERS: dict[str, str] = {
     "y": "W AY", "z": "Z IY",
 }  # fmt: skip
 
-VOWELS = frozenset("AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW".split())
-_VOICELESS = frozenset("P T K F TH".split())
-_SIBILANT = frozenset("S Z SH ZH CH JH".split())
+VOWELS = frozenset(["AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW"])
+_VOICELESS = frozenset(["P", "T", "K", "F", "TH"])
+_SIBILANT = frozenset(["S", "Z", "SH", "ZH", "CH", "JH"])
 
 # Spelling to sound, longest match first at every place. A key may be anchored with ^ (word start) or $ (word end).
 _RULES: dict[str, str] = {
@@ -74,7 +75,15 @@ _OPEN_VOWEL = {
     "y": ("AY", "IY"),
 }
 _MAGIC_E = re.compile(r"([aeiouy])([bcdfgklmnprstvz])e(s|d)?$")
-_SIGNS = {"&": " and ", "%": " percent ", "+": " plus ", "=": " equals ", "@": " at ", "#": " number ", "°": " degrees "}
+_SIGNS = {
+    "&": " and ",
+    "%": " percent ",
+    "+": " plus ",
+    "=": " equals ",
+    "@": " at ",
+    "#": " number ",
+    "°": " degrees ",
+}
 _MONEY = {"$": "dollars", "£": "pounds", "€": "euros"}
 
 
@@ -97,18 +106,21 @@ def units(text: str, lookup: Lookup, following: Sequence[str] = ()) -> tuple[Uni
     Returns:
         The units, or an empty tuple where nothing pronounceable is left (``-``, ``♪``, another script).
     """
-    plain = text.replace("’", "'").strip(" \t.,;:!?\"“”…()[]{}<>*_~♪")
-    fragment = re.fullmatch(r"[‑–-]*([A-Za-z']*[A-Za-z])(?:[-‑–—]+)", plain)
-    if fragment and fragment.group(1).lower() not in ("mm", "uh"):
-        letters = fragment.group(1).lower()
-        nexts = [re.sub(r"[^a-z']", "", word.lower()) for word in following]
-        return (Unit(f"={letters}-", fragment_phones(letters, nexts, lookup)),)
-    whole = plain.lower().strip("-'‑–—")
+    plain = _ascii(text).strip(' \t.,;:!?"()[]{}<>*_~')
+    nexts = [re.sub(r"[^a-z']", "", _ascii(word).lower()) for word in following]
+    whole = plain.lower().strip("-'")
+    broken_off = re.fullmatch(r"-*([A-Za-z']*[A-Za-z])-+", plain)
+    if broken_off and whole not in FILLERS:
+        return (_fragment(broken_off.group(1).lower(), nexts, lookup),)
     if whole in FILLERS:
         return (Unit(f"={whole}", FILLERS[whole]),)
+    parts = _spoken_parts(plain)
     found: list[Unit] = []
-    for part in _spoken_parts(plain):
-        if part in FILLERS:
+    for index, part in enumerate(parts):
+        if len(part) == 1 and part not in "aeio" and index + 1 < len(parts) and f"{part}-" in plain.lower():
+            # The first b of b-ball is a sound, the x of x-ray a letter: offer both.
+            found.append(_fragment(part, [*parts[index + 1 :], *nexts], lookup, LETTERS[part]))
+        elif part in FILLERS:
             found.append(Unit(f"={part}", FILLERS[part]))
         elif lookup(part) is not None:
             found.append(Unit(part))
@@ -120,23 +132,37 @@ def units(text: str, lookup: Lookup, following: Sequence[str] = ()) -> tuple[Uni
     return tuple(found)
 
 
+def _ascii(text: str) -> str:
+    """Plain quotes and hyphens, letters without accents; other characters stay."""
+    text = re.sub(r"[’‘`´]", "'", re.sub(r"[‐‑‒–—]", "-", text))
+    return "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+
+
+def _fragment(letters: str, following: Sequence[str], lookup: Lookup, *more: str) -> Unit:
+    phones = tuple(dict.fromkeys([*fragment_phones(letters, following, lookup), *more]))
+    # The name tells what the fragment was taken to begin: the decoder keeps one pronunciation list a name.
+    return Unit(f"={letters}-{phones[0].replace(' ', '_') if phones else ''}", phones)
+
+
 def _spoken_parts(plain: str) -> list[str]:
     """Lower-case dictionary-like parts of one written word, with numbers and signs spelled out."""
     text = plain
     if any(c.isdigit() for c in text):
         text = re.sub(r"([$£€])(\d[\d,]*(?:\.\d+)?)", lambda m: f"{m.group(2)} {_MONEY[m.group(1)]}", text)
         text = re.sub(r"(?<=\d),(?=\d{3})", "", text)
-        text = re.sub(r"(\d+):(\d\d)", lambda m: f"{m.group(1)} {m.group(2)}" if m.group(2) != "00" else m.group(1), text)
-        text = re.sub(r"\d+(?:\.\d+)?(?:st|nd|rd|th|s)?(?![a-z])", lambda m: f" {_number(m.group())} ", text)
+        text = re.sub(
+            r"(\d+):(\d\d)", lambda m: f"{m.group(1)} {m.group(2)}" if m.group(2) != "00" else m.group(1), text
+        )
+        text = re.sub(r"\d+(?:\.\d+)?(?:(?:st|nd|rd|th|s)(?![A-Za-z]))?", lambda m: f" {_number(m.group())} ", text)
     for sign, spoken in _SIGNS.items():
         text = text.replace(sign, spoken)
-    parts = re.split(r"[\s\-‑–—/_.,]+", text.lower())
+    parts = re.split(r"[\s\-/_.,]+", text.lower())
     return [part for part in (re.sub(r"[^a-z']", "", p).strip("'") if p != "'em" else p for p in parts) if part]
 
 
 @lru_cache(maxsize=4096)
 def _number(digits: str) -> str:
-    """Say a number: ``5`` five, ``5th`` fifth, ``90s`` nineties, ``1984`` nineteen eighty-four, ``2.5`` two point five."""
+    """Say a number: ``5`` five, ``5th`` fifth, ``90s`` nineties, ``1984`` nineteen eighty-four."""
     from num2words import num2words
 
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(st|nd|rd|th|s)?", digits)
@@ -171,9 +197,9 @@ def fragment_phones(letters: str, following: Sequence[str], lookup: Lookup) -> t
             cut = min(max(len(short), 1), len(target) - 1)
             found.append(" ".join(target[:cut]))
             break
-    known = lookup(letters)
-    if known is not None and any(c in "aeiouy" for c in letters):
-        found.append(known)
+    if any(c in "aeiouy" for c in letters):
+        known = [lookup(letters), lookup(f"{letters}(2)"), lookup(f"{letters}(3)")]
+        found += [phones for phones in known if phones is not None]
     if len(letters) == 1 and letters in "aeiou":
         found += [*_OPEN_VOWEL[letters], LETTERS[letters]]
     elif letters[-1] in _OPEN_VOWEL and not (len(letters) > 1 and letters[-2] in "aeiou"):
@@ -189,13 +215,14 @@ def fragment_phones(letters: str, following: Sequence[str], lookup: Lookup) -> t
 def word_phones(word: str, lookup: Lookup, written: str = "") -> tuple[str, ...]:
     """Pronunciations of a word the dictionary lacks; empty where no rule gives any.
 
-    Tried in this order: a drawn-out spelling shortened (``sooo``), a known word with an ending (``spidermans``), two
-    known words written as one, letters spelled out (no vowel letter, or at most four capitals), spelling rules.
+    Tried in this order: a drawn-out spelling shortened (``sooo``), a known word with an ending (``mandy's``), two known
+    words written as one (``pancakes`` and the like), spelling rules. Beside the rules the letters are spelled out where
+    there is no vowel letter (``tv``, but also ``shh``) or at most four capitals (``MFA``).
     """
-    for keep in (r"\1\1", r"\1"):
-        shorter = re.sub(r"(.)\1{2,}", keep, word)
-        if shorter != word and (known := lookup(shorter)) is not None:
-            return (known,)
+    shorter = [re.sub(r"(.)\1{2,}", keep, word) for keep in (r"\1", r"\1\1")]
+    drawn = tuple(dict.fromkeys(known for w in shorter if w != word and (known := lookup(w)) is not None))
+    if drawn:
+        return drawn
     ended = _with_ending(word, lookup)
     if ended:
         return ended
@@ -208,9 +235,10 @@ def word_phones(word: str, lookup: Lookup, written: str = "") -> tuple[str, ...]
     bare = word.replace("'", "")
     capitals = re.sub(r"[^A-Za-z]", "", written)
     spelled = " ".join(LETTERS[c] for c in bare if c in LETTERS)
+    ruled = " ".join(_rule_phones(re.sub(r"(.)\1{2,}", r"\1", bare)))
     if not any(c in "aeiouy" for c in bare):
-        return (spelled,) if spelled and len(bare) <= 6 else ()
-    ruled = " ".join(_rule_phones(bare))
+        # shh and brr are sounds, tv is letters; a long run of consonants is neither.
+        return tuple(dict.fromkeys(p for p in (ruled, spelled) if p)) if len(set(bare)) <= 4 else ()
     if 1 < len(capitals) <= 4 and capitals.isupper():
         return tuple(p for p in (spelled, ruled) if p)
     return (ruled,) if ruled else ()

@@ -1,9 +1,9 @@
 """Word times: cross-attention times made exact by forced alignment, and made consistent.
 
-Whisper's cross-attention gives each word a time that is a tenth of a second off at the median, swallows the pause before
-a filler, and gives some words no length at all. :class:`WordAligner` aligns the same words to the same audio with the
-acoustic model of PocketSphinx and takes its times where both agree roughly; :func:`monotone` makes any list of timed
-words one that a transcript can be written from. docs/word-times.md has the measurements behind every constant here.
+Whisper's cross-attention gives each word a time that is a tenth of a second off at the median, swallows the pause
+before a filler, and gives some words no length at all. :class:`WordAligner` aligns the same words to the same audio
+with the acoustic model of PocketSphinx and takes its times where both agree roughly; :func:`monotone` makes any list of
+timed words one that a transcript can be written from. docs/word-times.md has the measurements behind the constants.
 """
 
 from __future__ import annotations
@@ -23,20 +23,26 @@ if TYPE_CHECKING:
 
 RATE = 16000
 FRAME_MS = 10
+PHONE_MS = 30
+"""The aligner gives every phone at least three frames; a loop of the recogniser has no room for that."""
 SHORTEST_MS = 20
 """No word is shorter: two frames of the aligner."""
 NEAR_MS = 200
 """How far :func:`monotone` moves a word before it gives up on its time."""
 
-BREAK_MS = 2000
+BREAK_MS = 1000
 """Cross-attention gap at which a window is aligned in separate pieces: words may be missing in it."""
 PAD_MS = 500
 """Audio taken before and after a piece; cross-attention ends words up to a quarter of a second early."""
+CUT_MS = 200
+"""Audio that the halves of a piece share on each side of the cut."""
+FEWEST = 8
+"""A piece that failed is cut in two while each half keeps this many words."""
 LOOSE_MS = 500
 """How far the middle of an aligned word may lie outside its cross-attention span."""
-LONGEST_PHONE_MS = 350
-LONGEST_BASE_MS = 500
-"""A word may last LONGEST_BASE_MS and LONGEST_PHONE_MS a phone: room for a drawn-out ``um``, not for a swallowed pause."""
+LONGEST_PHONE_MS = 150
+LONGEST_BASE_MS = 400
+"""A word may last LONGEST_BASE_MS and LONGEST_PHONE_MS a phone, or as long as its cross-attention span."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +107,7 @@ class WordAligner:
         for piece in _pieces(spans, spoken, length):
             self._align_piece(audio, spoken, spans, piece, aligned)
         for piece in _failed(aligned, spans, spoken, length):
-            self._align_piece(audio, spoken, spans, piece, aligned)
+            self._align_piece(audio, spoken, spans, piece, aligned, again=True)
         return tuple(
             _timed(word, span, offset_ms) for word, span in zip(words, _fill(aligned, spans, length), strict=True)
         )
@@ -119,13 +125,16 @@ class WordAligner:
         spans: Sequence[Span | None],
         piece: _Piece,
         aligned: list[Span | None],
+        again: bool = False,
     ) -> None:
-        """Align one piece and write the plausible spans into ``aligned``."""
+        """Align one piece, in halves where it fails the first time, and write plausible spans into ``aligned``."""
         wanted = spoken[piece.first : piece.last]
         clip = audio[piece.span.start * RATE // 1000 : piece.span.end * RATE // 1000]
         with self._lock:
             found = _align(self._open(), clip, [unit for word in wanted for unit in word])
         if found is None:
+            for half in [] if again else _halves(piece, spans):
+                self._align_piece(audio, spoken, spans, half, aligned)
             return
         at = 0
         for index, word in enumerate(wanted, piece.first):
@@ -142,15 +151,11 @@ class WordAligner:
 
             # bestpath would replace the Viterbi path by a search of a word lattice, which breaks alignments of a linear
             # grammar; and the default word beam is narrower than the others and prunes the only path there is.
-            self._decoder = Decoder(
-                lm=None, loglevel="FATAL", bestpath=False, beam=1e-80, pbeam=1e-80, wbeam=1e-80
-            )
+            self._decoder = Decoder(lm=None, loglevel="FATAL", bestpath=False, beam=1e-120, pbeam=1e-120, wbeam=1e-120)
         return self._decoder
 
 
-def _align(
-    decoder: Any, clip: NDArray[np.float32], wanted: Sequence[Unit]
-) -> list[tuple[int, int, int]] | None:
+def _align(decoder: Any, clip: NDArray[np.float32], wanted: Sequence[Unit]) -> list[tuple[int, int, int]] | None:
     """Align units to a clip; start and end in ms and number of phones of each, or None where it failed."""
     import numpy as np
 
@@ -161,6 +166,9 @@ def _align(
             name = unit.name if number == 1 else f"{unit.name}({number})"
             if decoder.lookup_word(name) is None:
                 decoder.add_word(name, phones, False)
+    shortest = sum(len((decoder.lookup_word(unit.name) or "").split()) for unit in wanted) * PHONE_MS
+    if shortest > len(clip) * 1000 // RATE:
+        return None
     peak = float(np.abs(clip).max())
     scaled = clip * (16000.0 / peak) if peak > 0 else clip
     try:
@@ -190,15 +198,14 @@ def plausible(span: Span, rough: Span | None, phones: int) -> bool:
         rough: The cross-attention span of the same word, or None where it has none.
         phones: Number of phones in the pronunciation that was aligned.
     """
-    if not SHORTEST_MS <= span.duration <= LONGEST_BASE_MS + LONGEST_PHONE_MS * phones:
+    longest = max(LONGEST_BASE_MS + LONGEST_PHONE_MS * phones, rough.duration if rough else 0)
+    if not SHORTEST_MS <= span.duration <= longest:
         return False
     middle = (span.start + span.end) // 2
     return rough is None or rough.start - LOOSE_MS <= middle <= rough.end + LOOSE_MS
 
 
-def _pieces(
-    spans: Sequence[Span | None], spoken: Sequence[tuple[Unit, ...]], length: int
-) -> list[_Piece]:
+def _pieces(spans: Sequence[Span | None], spoken: Sequence[tuple[Unit, ...]], length: int) -> list[_Piece]:
     """Cut a window at long gaps and around words that can't be pronounced."""
     found: list[_Piece] = []
     first = 0
@@ -217,9 +224,29 @@ def _pieces(
             first, start = index, max(span.start - PAD_MS, last_end)
         last_end = span.end
     found.append(_Piece(first, len(spans), Span(start, length)))
-    return [
-        replace(piece, span=_near(piece, spans, length)) for piece in found if piece.first < piece.last
+    return [replace(piece, span=_near(piece, spans, length)) for piece in found if piece.first < piece.last]
+
+
+def _halves(piece: _Piece, spans: Sequence[Span | None]) -> list[_Piece]:
+    """Cut a piece that failed at the longest gap in its middle half; nothing where it is too short to cut."""
+    count = piece.last - piece.first
+    if count < 2 * FEWEST:
+        return []
+    inner = range(piece.first + max(FEWEST, count // 4), piece.last - max(FEWEST, count // 4) + 1)
+    gaps = [
+        (after.start - before.end, -abs(2 * index - piece.first - piece.last), index)
+        for index in inner
+        if (before := spans[index - 1]) is not None and (after := spans[index]) is not None
     ]
+    if not gaps:
+        return []
+    _, _, cut = max(gaps)
+    before, after = spans[cut - 1], spans[cut]
+    if before is None or after is None:
+        return []
+    left = Span(piece.span.start, min(piece.span.end, max(after.start, before.end) + CUT_MS))
+    right = Span(max(piece.span.start, min(before.end, after.start) - CUT_MS), piece.span.end)
+    return [_Piece(piece.first, cut, left), _Piece(cut, piece.last, right)]
 
 
 def _near(piece: _Piece, spans: Sequence[Span | None], length: int) -> Span:
