@@ -1,0 +1,115 @@
+"""Agreement with the libraries that others score with: jiwer, and MeetEval's command line."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import subprocess
+from pathlib import Path
+
+import jiwer
+import pytest
+
+from asrlsa.scoring.align import align, count
+from asrlsa.scoring.normalise import POLICIES
+from asrlsa.scoring.speakers import score_speakers
+from asrlsa.scoring.words import score_words
+
+WORDS = "the a dog cat ran sat on big mat and then he she went home".split()  # noqa: SIM905
+
+
+def garble(words: list[str], rng: random.Random, rate: float) -> list[str]:
+    made = []
+    for word in words:
+        draw = rng.random()
+        if draw < rate / 3:
+            continue
+        made.append(rng.choice(WORDS) if draw < 2 * rate / 3 else word)
+        if draw > 1 - rate / 3:
+            made.append(rng.choice(WORDS))
+    return made
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.4, 0.9])
+def test_plain_text_agrees_with_jiwer(sample, rate):
+    rng = random.Random(rate)
+    for _ in range(20):
+        ours = [rng.choice(WORDS) for _ in range(rng.randint(1, 60))]
+        theirs = garble(ours, rng, rate)
+        expected = jiwer.process_words(" ".join(ours), " ".join(theirs))
+        found = score_words(sample(" ".join([*ours, "."])), sample(" ".join([*theirs, "."])), POLICIES["verbatim"])
+        assert found.counts.errors == expected.substitutions + expected.deletions + expected.insertions
+        assert found.counts.rate == pytest.approx(expected.wer)
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.5])
+def test_characters_agree_with_jiwer(sample, rate):
+    rng = random.Random(rate)
+    for _ in range(20):
+        ours = [rng.choice(WORDS) for _ in range(rng.randint(2, 40))]
+        theirs = garble(ours, rng, rate) or ["a"]
+        found = score_words(sample(" ".join([*ours, "."])), sample(" ".join([*theirs, "."])), POLICIES["cer"])
+        assert found.counts.rate == pytest.approx(jiwer.cer(" ".join(ours), " ".join(theirs)))
+
+
+def test_a_long_file_cut_at_anchors_agrees_with_jiwer(monkeypatch):
+    rng = random.Random(1)
+    vocabulary = [f"w{int(rng.paretovariate(0.8)) % 4000}" for _ in range(12_000)]
+    theirs = [rng.choice(vocabulary) if rng.random() < 0.1 else word for word in vocabulary if rng.random() > 0.05]
+    monkeypatch.setattr("asrlsa.scoring.align.LONG_FILE", 1000)
+    found = count(align(vocabulary, theirs))
+    expected = jiwer.process_words(" ".join(vocabulary), " ".join(theirs))
+    assert found.errors == expected.substitutions + expected.deletions + expected.insertions
+
+
+# Speaker streams and the errors that `meeteval-wer cpwer` (MeetEval 0.4.3) counts for them:
+# reference, hypothesis, (errors, words). test_cpwer_agrees_with_meeteval asks the program itself where it is installed.
+CPWER = [
+    ({"A": "a b c", "B": "d e"}, {"X": "a b c", "Y": "d e"}, (0, 5)),
+    ({"A": "a b c", "B": "d e"}, {"X": "d e", "Y": "a b c"}, (0, 5)),
+    ({"A": "a b c", "B": "d e"}, {"X": "a b c d e"}, (4, 5)),
+    ({"A": "a b c"}, {"X": "a b", "Y": "c"}, (2, 3)),
+    ({"A": "a b c", "B": "d e f", "C": "g"}, {"X": "a b", "Y": "d e f"}, (2, 7)),
+    ({"A": "a b c", "B": "d e f"}, {"X": "a e c", "Y": "d b f", "Z": "h i"}, (4, 6)),
+    ({"A": "a a a b", "B": "b b b"}, {"X": "a b b", "Y": "a a b b"}, (2, 7)),
+]
+
+
+def _sample_of(sample, streams):
+    return sample(*(f"SP{code}: {text} ." for code, text in streams.items()))
+
+
+@pytest.mark.parametrize(("reference", "hypothesis", "expected"), CPWER)
+def test_cpwer_of_recorded_cases(sample, reference, hypothesis, expected):
+    found = score_speakers(_sample_of(sample, reference), _sample_of(sample, hypothesis), POLICIES["verbatim"])
+    assert (found.attributed.errors, found.attributed.reference) == expected
+
+
+def meeteval(cases: list[tuple[dict[str, str], dict[str, str]]], folder: Path) -> list[tuple[int, int]]:
+    for side, name in enumerate(("ref", "hyp")):
+        lines = [
+            f"s{number} 1 {code} {k}.0 {k}.9 {text}"
+            for number, case in enumerate(cases)
+            for k, (code, text) in enumerate(case[side].items())
+        ]
+        (folder / f"{name}.stm").write_text("\n".join(lines) + "\n")
+    command = "meeteval-wer cpwer -r ref.stm -h hyp.stm --average-out mean.json --per-reco-out each.json"
+    subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
+    made = json.loads((folder / "each.json").read_text())
+    return [(made[f"s{number}"]["errors"], made[f"s{number}"]["length"]) for number in range(len(cases))]
+
+
+@pytest.mark.skipif(shutil.which("meeteval-wer") is None, reason="no MeetEval: pip install 'meeteval[cli]'")
+def test_cpwer_agrees_with_meeteval(sample, tmp_path):
+    rng = random.Random(7)
+    cases = [(r, h) for r, h, _ in CPWER]
+    for _ in range(200):
+        ours = {c: " ".join(rng.choice(WORDS) for _ in range(rng.randint(1, 25))) for c in "ABC"[: rng.randint(1, 3)]}
+        theirs = {c: " ".join(garble(t.split(), rng, 0.4)) or "a" for c, t in zip("XYZ", ours.values(), strict=False)}
+        if rng.random() < 0.4:
+            theirs["Q"] = "the dog sat"
+        cases.append((ours, theirs))
+    for (ours, theirs), expected in zip(cases, meeteval(cases, tmp_path), strict=True):
+        found = score_speakers(_sample_of(sample, ours), _sample_of(sample, theirs), POLICIES["verbatim"])
+        assert (found.attributed.errors, found.attributed.reference) == expected, (ours, theirs)
