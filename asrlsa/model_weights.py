@@ -12,6 +12,7 @@ import json
 import os
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -160,4 +161,5 @@ def _remember(note: Path, value: list[str | int]) -> None:
         beside.write_text(json.dumps(value), encoding="utf-8")
         beside.replace(note)
     except OSError:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
