@@ -127,6 +127,7 @@ def score_diarization(
         hypothesis: As above.
         collar: Time in ms around every begin and end of a reference turn that is not scored.
     """
+    reference, hypothesis = _joined(reference), _joined(hypothesis)
     edges = {edge for begin, end, _ in [*reference, *hypothesis] for edge in (begin, end)}
     borders = {edge for begin, end, _ in reference for edge in (begin, end)}
     if collar:
@@ -153,6 +154,20 @@ def score_diarization(
 
 
 _Turns = Sequence[tuple[Milliseconds, Milliseconds, str]]
+
+
+def _joined(found: _Turns) -> list[tuple[Milliseconds, Milliseconds, str]]:
+    """Join turns of one speaker that overlap or touch."""
+    made: list[tuple[Milliseconds, Milliseconds, str]] = []
+    latest: dict[str, int] = {}
+    for begin, end, speaker in sorted(found):
+        k = latest.get(speaker)
+        if k is not None and begin <= made[k][1]:
+            made[k] = (made[k][0], max(end, made[k][1]), speaker)
+        else:
+            latest[speaker] = len(made)
+            made.append((begin, end, speaker))
+    return made
 
 
 def _slices(
