@@ -1,9 +1,13 @@
-"""How many windows fit into the memory that is really free."""
+"""Memory: how many windows fit into what is really free, and giving back what is not needed."""
 
 from __future__ import annotations
 
+import sys
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
+M_ARENA_MAX = -8  # glibc's malloc.h
 MIB = 1024 * 1024
 WINDOW_MIB = {"tiny": 45, "base": 70, "small": 140, "medium": 260, "large": 420}  # encoder activations and search
 CPU_BATCH = 4  # more windows hardly decode faster on a CPU
@@ -36,3 +40,33 @@ def batch_size(model_name: str, device: str) -> int:
         return GPU_BATCH
     size = next((mib for name, mib in WINDOW_MIB.items() if name in model_name), WINDOW_MIB["large"])
     return max(1, min(CPU_BATCH, free_bytes() // 2 // (size * MIB)))
+
+
+def limit_arenas() -> None:
+    """Ask the C library to keep few heaps; each thread's own heap would hold on to the largest block it ever had.
+
+    Only glibc has this; elsewhere nothing happens.
+    """
+    libc = _glibc()
+    if libc is not None:
+        libc.mallopt(M_ARENA_MAX, 2)
+
+
+def give_back() -> None:
+    """Return freed memory to the system now; a batch leaves some 100 MB behind that glibc would keep."""
+    libc = _glibc()
+    if libc is not None:
+        libc.malloc_trim(0)
+
+
+@lru_cache(maxsize=1)
+def _glibc() -> Any:
+    if not sys.platform.startswith("linux"):
+        return None
+    import ctypes
+
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+    except OSError:
+        return None
+    return libc if hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim") else None

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from asrlsa.errors import AsrlsaError, MediaError
 from asrlsa.speech.decode import Decoded, DecodingOptions, Encoded, Recogniser
 from asrlsa.speech.loops import find_loop
+from asrlsa.speech.memory import give_back, limit_arenas
 from asrlsa.speech.speakers import SpeakerEncoder, SpeakerTracker
 from asrlsa.speech.times import WordAligner, monotone
 from asrlsa.speech.vad import VadOptions
@@ -169,6 +170,7 @@ class Recognition:
         Raises:
             KeyboardInterrupt: The user stopped the run; finished recordings have been handed over.
         """
+        limit_arenas()
         reader = threading.Thread(target=self._guard(self._read_ahead), args=(sources,), name="reader", daemon=True)
         finisher = threading.Thread(target=self._guard(self._finish), name="finisher", daemon=True)
         reader.start()
@@ -287,6 +289,8 @@ class Recognition:
             for first in range(0, len(items), self._batch):
                 self._decode(items[first : first + self._batch])
             return
+        del encoded
+        give_back()
         for item, result in zip(items, results, strict=True):
             item.decoded, item.features = result, None
             self._on_progress(item.source, item.window.pieces[-1].end)
