@@ -1,5 +1,6 @@
 """Verbatim words and CHAT disfluency codes, both ways."""
 
+from asrlsa.disfluency.coding import Coded, CodingOptions, code_utterance
 from asrlsa.disfluency.reading import Event, Reading, SpokenWord, read_main_tier
 
-__all__ = ["Event", "Reading", "SpokenWord", "read_main_tier"]
+__all__ = ["Coded", "CodingOptions", "Event", "Reading", "SpokenWord", "code_utterance", "read_main_tier"]

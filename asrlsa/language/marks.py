@@ -30,8 +30,19 @@ def split_mark(text: str) -> tuple[str, str]:
 
 def straight(text: str) -> str:
     """Return the text in composed form with plain apostrophes and hyphens and without invisible characters."""
-    text = unicodedata.normalize("NFC", text).translate(_APOSTROPHES).translate(_HYPHENS)
+    text = (
+        "".join(_plain_letter(c) for c in unicodedata.normalize("NFC", text))
+        .translate(_APOSTROPHES)
+        .translate(_HYPHENS)
+    )
     return _HIDDEN.sub("", text).replace("\u00a0", " ")
+
+
+def _plain_letter(character: str) -> str:
+    """Write ligatures and full-width letters as plain ones; the ordinal signs are read with their number."""
+    if character.isascii() or character in "ºª" or unicodedata.category(character)[0] != "L":
+        return character
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFKC", character))
 
 
 def is_letter(character: str) -> bool:

@@ -33,7 +33,7 @@ _LONGEST_BRACKET = 8  # words; a bracket that does not close within so many is a
 _LETTERS_MAX = 5  # capitals said as letters; longer ones are a shouted word
 
 
-def spell_out(words: Sequence[Word], language: str, note: Note | None = None) -> list[Word]:
+def spell_out(words: Sequence[Word], language: str, on_note: Note | None = None) -> list[Word]:
     """Return the words as CHAT can hold them, with one of ``marks.MARKS`` at most after each.
 
     Numbers, times, money and signs are spelled out; abbreviations become letters (``U_S``) or words; capitals that
@@ -44,10 +44,10 @@ def spell_out(words: Sequence[Word], language: str, note: Note | None = None) ->
     Args:
         words: Words of a whole recording in order; capitals are judged by the other words of the same recording.
         language: ISO 639-3 or Whisper code.
-        note: Called with one line for every token that was left out or masked.
+        on_note: Called with one line for every token that was left out or masked.
     """
     table = language_table(language)
-    tokens = list(_described(_tokens(words), table, note))
+    tokens = list(_described(_tokens(words), table, on_note))
     found: list[Word] = []
     pending: list[str] = []
     joint = table.number_words.get("hour_joint", "").casefold()
@@ -57,13 +57,13 @@ def spell_out(words: Sequence[Word], language: str, note: Note | None = None) ->
             continue
         before = tokens[position - 1].text if position else ""
         after = tokens[position + 1].text if position + 1 < len(tokens) else ""
-        if joint and split_mark(token.text)[0].casefold() == joint and re.fullmatch(r"\d+:\d\d", before):
-            if int(before.partition(":")[2]) and found:  # "5:30 Uhr" has become "fünf Uhr dreißig"
-                found[-1] = replace(found[-1], text=found[-1].text + split_mark(token.text)[1])
-                continue
+        core, mark = split_mark(token.text)
+        if joint and found and core.casefold() == joint and re.fullmatch(r"\d+:(?!00)\d\d", before):
+            found[-1] = replace(found[-1], text=found[-1].text + mark)  # "5:30 Uhr" is "fünf Uhr dreißig" already
+            continue
         spelled = _spelled(token.text, before, after, table)
         if spelled is None:
-            _tell(note, token, "can't be written in CHAT and is masked with xxx")
+            _tell(on_note, token, "can't be written in CHAT and is masked with xxx")
             spelled = [MASK]
         if pending and spelled:
             core, mark = split_mark(spelled[-1])
@@ -72,7 +72,7 @@ def spell_out(words: Sequence[Word], language: str, note: Note | None = None) ->
         if spelled and table.number_words and after.rstrip(".,?!").casefold() in table.number_words["scales"].split():
             pending = money_unit(token.text, table)
         if not spelled and any(map(str.isalnum, token.text)):
-            _tell(note, token, "says nothing and is left out")
+            _tell(on_note, token, "says nothing and is left out")
         if not spelled and found and any(c in token.text for c in "—–") and not split_mark(found[-1].text)[1]:
             found[-1] = replace(found[-1], text=found[-1].text + "—")
         found += _shared(token, spelled)
@@ -205,7 +205,7 @@ def _abbreviated(core: str, after: str, table: LanguageTable) -> bool:
     """Return True if a full stop after the word belongs to an abbreviation."""
     low = core.casefold()
     if core.isdigit() and "." in table.ordinal_suffixes:
-        return after in table.names
+        return after.rstrip(_PUNCTUATION) in table.names
     if low in table.abbreviations:
         return low != "no" or has_number(after[:1])
     initial = len(core) == 1 and core.isupper() and core not in table.names and after[:1].isupper()

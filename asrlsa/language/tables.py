@@ -33,6 +33,8 @@ class Grammar:
 
     Attributes:
         subject_pronouns: Pronouns that can only be a subject (``he``, not ``you``).
+        restart_subjects: Pronouns that can begin a clause in the place of another one; ``subject_pronouns`` if empty.
+        elisions: A word and how it begins when it is elided: ``je`` and ``j'``.
         other_subjects: Words that can be a subject, but also something else.
         determiners: Words that begin a noun phrase.
         restart_determiners: Determiners that no word of ``restart_after`` can follow in fluent speech.
@@ -46,6 +48,8 @@ class Grammar:
         openers: Words that answer or open a turn.
         editing: Phrases that announce a correction.
         complement_verbs: Words that a clause may follow without a conjunction (``I think he ran``).
+        opinion_verbs: Verbs that a clause follows and a bare noun phrase does not.
+        time_words: Words of noun phrases that say when, and can follow any other.
         unfinished_verbs: Verb forms that need something after them.
         auxiliaries: Forms of auxiliary verbs.
         be_forms: Forms of *be* that correct one another.
@@ -57,6 +61,8 @@ class Grammar:
     """
 
     subject_pronouns: frozenset[str] = frozenset()
+    restart_subjects: frozenset[str] = frozenset()
+    elisions: frozenset[tuple[str, ...]] = frozenset()
     other_subjects: frozenset[str] = frozenset()
     determiners: frozenset[str] = frozenset()
     restart_determiners: frozenset[str] = frozenset()
@@ -70,6 +76,8 @@ class Grammar:
     openers: frozenset[str] = frozenset()
     editing: frozenset[tuple[str, ...]] = frozenset()
     complement_verbs: frozenset[str] = frozenset()
+    opinion_verbs: frozenset[str] = frozenset()
+    time_words: frozenset[str] = frozenset()
     unfinished_verbs: frozenset[str] = frozenset()
     auxiliaries: frozenset[str] = frozenset()
     be_forms: frozenset[str] = frozenset()
@@ -89,7 +97,7 @@ class Grammar:
         """The closed word classes: never a name."""
         return frozenset().union(
             self.subject_pronouns, self.other_subjects, self.determiners, self.prepositions, self.coordinators,
-            self.sequencers, self.subordinators, self.relatives, self.question_words, self.auxiliaries,
+            self.sequencers, self.subordinators, self.relatives, self.question_words, self.auxiliaries, self.openers,
         )  # fmt: skip
 
     @property
@@ -276,7 +284,7 @@ def _built(code: str, data: Mapping[str, Any]) -> LanguageTable:
     words: Mapping[str, Any] = data.get("words", _EMPTY)
     names: Mapping[str, Any] = data.get("names", _EMPTY)
     numbers: Mapping[str, Any] = data.get("number_words", _EMPTY)
-    phrases = ("editing", "corrections", "phrases")
+    phrases = ("editing", "corrections", "phrases", "elisions")
     classes: dict[str, Any] = {
         k: _phrases(v) if k in phrases else _words(v) for k, v in data.get("grammar", _EMPTY).items()
     }
