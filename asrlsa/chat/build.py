@@ -18,6 +18,7 @@ from asrlsa.types import Header, Participant, Tier, Transcript, Utterance
 _SAID = frozenset(
     ("word", "filled_pause", "fragment", "nonword", "mask", "event", "omission", "action", "interposed", "pause")
 )
+_BULLET = re.compile(r"\x15[^\x15]*\x15")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -39,7 +40,8 @@ def build_transcript(
     repaired, and what it was stands below it on an ``%xrepaired`` tier.
 
     Args:
-        utterances: Main tiers (coded text with terminator) with times and words in any order.
+        utterances: Main tiers (coded text with terminator) with times and words in any order. Bullets inside the text
+            are taken out.
         participants: At least one. A language that is not among ``languages`` is replaced by the first of them.
         languages: ISO 639-3 codes, the main one first.
         media: File name of the recording without extension, or None where there is no recording; then the
@@ -88,9 +90,10 @@ def _one_line(text: str) -> str:
 
 def _valid(utterance: Utterance, languages: Sequence[str]) -> Utterance:
     """Repair the main tier where it breaks a rule, and keep what it was; take out tiers that can't be written."""
-    text = repair_main_tier(utterance.text, languages)
+    given = " ".join(_BULLET.sub(" ", utterance.text).split()) if "\x15" in utterance.text else utterance.text
+    text = repair_main_tier(given, languages)
     tiers = [tier for tier in utterance.tiers if tier.name != "wor"]
-    if text != utterance.text:
+    if text != given:
         tiers.append(Tier("xrepaired", _one_line(utterance.text) or "empty"))
     return replace(utterance, text=text, tiers=tuple(tiers))
 

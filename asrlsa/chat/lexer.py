@@ -44,7 +44,9 @@ from typing import NamedTuple
 BULLET = "\x15"
 
 #: Marks of conversation analysis and phonation that may stand inside or beside a word and say nothing.
-CA_MARKS = "⌈⌉⌊⌋°∆∇☺♋⁇∬Ϋ∮▔▁⁎↑↓⇗↗→↘⇘∞≡≈≋∾⁑⤇⤆↻♪♫❬❭⌃ꜛꜜ"
+CA_MARKS = "⌈⌉⌊⌋°∆∇☺♋⁇∬Ϋ∮▔▁⁎↑↓⇗↗→↘⇘∞≡≈≋∾⁑⤇⤆↻"
+#: Those of them that open and close a stretch.
+CA_PAIRS = "°∆∇☺♋⁇∬Ϋ∮▔▁⁎"
 
 TERMINATORS = (".", "?", "!", "+...", "+..?", "+/.", "+//.", "+/?", "+//?", "+!?", '+"/.', '+".', "+.")
 LINKERS = ("++", "+<", "+^", '+"', "+,", "+≈", "+≋")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from asrlsa.chat.lexer import Token, lex
+from asrlsa.chat.lexer import CA_PAIRS, Token, lex
 from asrlsa.chat.problems import Finding
 from asrlsa.chat.word_rules import word_problems
 from asrlsa.chat.words import filler_name
@@ -45,6 +45,7 @@ _HINTS = {
 _DASHES = frozenset("–—―−-‐‑‒")
 _BULLET = re.compile(r"\x15(\d+)_(\d+)\x15\Z")
 _CODE_FORM = re.compile(r"\[(?:\*[^ \]]|=[!?]?[^ !?\]]|%[^ \]]|\+[^ \]]|\^[^ \]])")
+_SWITCH = re.compile(r"@s(?::[a-z]{3})?\Z")
 _SPACES = re.compile(r"[^\S ]")
 
 
@@ -56,7 +57,8 @@ def main_tier_problems(text: str, languages: Sequence[str] = ()) -> list[Finding
         languages: ISO 639-3 codes of the file; the first decides which bare words are fillers.
     """
     tokens = lex(text)
-    found = [*_spacing(text, tokens), *_items(tokens, languages), *_order(tokens)]
+    found = [*_spacing(text, tokens), *_items(tokens, languages), *_order(tokens), *_conversation(tokens)]
+    found += _switches(tokens, languages)
     found += [*_groups(tokens), *_retraces(tokens), *_repetitions(tokens)]
     return sorted(found)
 
@@ -157,6 +159,33 @@ def _unknown(token: Token) -> Finding:
         return Finding(_offset(token), "code", f"{text} needs what it marks right after it, as in &-um")
     shown = text if text.isprintable() else f"U+{ord(text[0]):04X}"
     return Finding(_offset(token), "symbol", f"{shown} has no meaning on a main tier")
+
+
+def _switches(tokens: Sequence[Token], languages: Sequence[str]) -> Iterator[Finding]:
+    """Check the words that are marked as said in another language."""
+    words = [token for token in tokens if token.kind in ("word", "mask")]
+    marked = [token for token in words if _SWITCH.search(token.text)]
+    if languages:
+        for token in marked:
+            if token.text.endswith("@s") and len(languages) < 2:
+                message = f"{token.text} needs a second language in @Languages, or its code: @s:spa"
+                yield Finding(_offset(token) + token.text.rindex("@"), "language", message)
+    if marked and len(marked) == len(words):
+        yield Finding(_offset(marked[0]), "language", "every word is marked @s: write [- spa] before the utterance")
+
+
+def _conversation(tokens: Sequence[Token]) -> Iterator[Finding]:
+    """Check that marks of conversation analysis touch a word, and that those around a stretch come in pairs."""
+    open_marks: dict[str, int] = {}
+    for token in tokens:
+        if token.kind == "ca" and token.text.strip("⌈⌉⌊⌋0123456789"):
+            yield Finding(_offset(token), "ca", f"{token.text} must stand right before or after a word")
+        elif token.kind in _WORD_LIKE:
+            for place, char in enumerate(token.text, start=_offset(token)):
+                if char in CA_PAIRS and open_marks.pop(char, None) is None:
+                    open_marks[char] = place
+    for char, place in open_marks.items():
+        yield Finding(place, "ca", f"{char} has no partner: it opens and closes a stretch")
 
 
 def _order(tokens: Sequence[Token]) -> Iterator[Finding]:

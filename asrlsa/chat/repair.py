@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from asrlsa.chat.lexer import Token, lex
+from asrlsa.chat.lexer import CA_MARKS, Token, lex
 from asrlsa.chat.main_rules import main_tier_problems
 from asrlsa.chat.word_rules import repair_token, word_problems
 
 _CODED = {"filled_pause": "&-", "fragment": "&+", "nonword": "&~"}
+_CA = frozenset(CA_MARKS)
 _KEPT = frozenset(("pause", "open", "close", "retrace", "linker", "separator", "event", "interposed", "postcode"))
 _ASIDE = frozenset(("error", "overlap", "annotation", "replacement", "language", "action", "omission"))
 
@@ -44,7 +45,7 @@ def _item(token: Token) -> tuple[str, str] | None:
     if kind in _KEPT or kind in _ASIDE:
         return kind, text
     if kind == "word":
-        return kind, (text if not word_problems(text) else repair_token(text))
+        return kind, (repair_token(text) if word_problems(text) or _CA & set(text) else text)
     if kind in _CODED:
         if not word_problems(text):
             return kind, text

@@ -17,7 +17,9 @@ FORM_MARKERS = frozenset(
 )
 _FORM = re.compile(r"@(?:(?P<marker>[a-z]+)|z:[a-z]+|s(?::[a-z]{3}(?:[&+][a-z]{3})*)?)(?:\$[a-z:]+)?\Z")
 _SIGN = re.compile(r"&[-+~]?|0")
+_CA = frozenset(CA_MARKS)
 _NOTE = re.compile(r"\s*(?:[\[(<{*♪].*[\])>}*♪])\W*")
+_PAUSE_INSIDE = re.compile(r"\(\.{1,3}\)")
 _CURLY = "‘’´`ʼ′"
 _DASHES = "–—―−‐‑‒"
 
@@ -38,8 +40,15 @@ _MESSAGES = {
     "break": "^ stands between two sounds of a word: {0}",
     "form-marker": "{0} has a form marker that CHAT does not know",
     "legacy-code": "an old code: write {1} instead of {0}",
+    "marks": "the marks in {0} don't stand where CHAT has them",
     "empty-word": "{0} has no sound that was said",
 }
+
+#: A word with its marks; every letter is an ``a`` here.
+_SOUNDS = r"(?:\(a+\)|a:*)"
+_REPEATED = r"↫a[a:]*(?:-a[a:]*)*↫"
+_BEFORE = rf"(?:≠|{_REPEATED})*"
+_FORMED = re.compile(rf"{_BEFORE}{_SOUNDS}(?:[-_+^]?{_BEFORE}{_SOUNDS})*(?:{_REPEATED})?\Z")
 
 #: A message and where in the token it is, from 0.
 WordProblem = tuple[int, str, str]
@@ -82,7 +91,7 @@ def _characters(body: str, text: str) -> list[WordProblem]:
     """Check the characters of a word one by one."""
     found = []
     scripts: dict[str, int] = {}
-    for offset, char in enumerate(body):
+    for offset, char in enumerate(_PAUSE_INSIDE.sub(lambda match: "(" * len(match[0]), body)):
         if "a" <= char <= "z" or "A" <= char <= "Z":
             scripts.setdefault("LATIN", offset)
             continue
@@ -127,7 +136,7 @@ def _structure(body: str, text: str) -> list[WordProblem]:
         found.append(_problem(0, "joint", text))
     if not re.fullmatch(r"[^()]*(?:\([^()]*\)[^()]*)*", bare) or re.search(r"\([^()]*[:^≠↫_+][^()]*\)", bare):
         found.append(_problem(0, "shortening", text))
-    if re.search(r"\(\.{1,3}\)", bare):
+    if _PAUSE_INSIDE.search(bare):
         found.append(_problem(0, "legacy-code", text, "^"))
     if bare[0] == ":" or re.search(r"[-_+^≠(]:", bare):
         found.append(_problem(max(body.find(":"), 0), "prolongation", text))
@@ -137,11 +146,18 @@ def _structure(body: str, text: str) -> list[WordProblem]:
         found.append(_problem(body.find(BLOCK), "block", text))
     if bare[0] == "^":
         found.append(_problem(0, "legacy-code", text, "≠" + bare.lstrip("^")))
-    elif bare[-1] == "^" or "^^" in bare:
+    elif re.search(r"[^\w:')]\^|\^(?![\w'(≠])", bare):
         found.append(_problem(body.find("^"), "break", text))
     if not letters.strip("'("):
         found.append(_problem(0, "empty-word", text))
+    if not found and not _FORMED.match(_shape(bare)):
+        found.append(_problem(0, "marks", text))
     return found
+
+
+def _shape(bare: str) -> str:
+    """Return the word with every letter as ``a`` and without combining marks, which belong to their letter."""
+    return "".join("a" if c.isalpha() or c == "'" else c for c in bare if unicodedata.category(c)[0] != "M")
 
 
 def _part_words(bare: str) -> bool:
@@ -159,12 +175,15 @@ def is_word(text: str) -> bool:
     """Return True where ``text`` can stand on a main tier, as it is, as one word without a sign.
 
     Marks inside the word (``s::o`` ``(be)cause`` ``b@l``) are allowed when they are right. Masks, coded words
-    (``&-um``), punctuation and anything that CHAT would read as something else give False.
+    (``&-um``), language marks (``@s``, right only in some files), marks of conversation analysis, punctuation and
+    anything that CHAT would read as something else give False.
     """
     if _SIMPLE.match(text):
         return text.lower() not in ("xxx", "yyy", "www", "xx", "yy", "ww")
     tokens = lex(text)
-    return len(tokens) == 1 and tokens[0].kind == "word" and tokens[0].text == text and not word_problems(text)
+    if len(tokens) != 1 or tokens[0].kind != "word" or tokens[0].text != text or set(text) & _CA or "@s" in text:
+        return False
+    return not word_problems(text)
 
 
 def repair_token(text: str) -> str:

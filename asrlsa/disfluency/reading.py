@@ -34,7 +34,7 @@ _MASKS = {"x": "xxx", "y": "yyy", "w": "www"}
 _CODED = frozenset(("filled_pause", "fragment", "nonword"))
 _SILENT_ITEMS = frozenset(("event", "omission", "action", "interposed", "unknown"))
 _TIMED_PAUSE = re.compile(r"\((?:(\d+):)?(\d+(?:\.\d*)?)\)")
-_MOST_REPEATS = 100
+_MOST_REPEATED_WORDS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +207,7 @@ class _Reader:
             return
         inside = [e for e in self.events if start <= e.start < e.end <= end]
         # A typing error in the count must not fill the memory.
-        for _ in range(min(int(text[2:-1]), _MOST_REPEATS) - 1):
+        for _ in range(min(int(text[2:-1]), _MOST_REPEATED_WORDS // length) - 1):
             copies = [replace(entry) for entry in self.entries[start:end]]
             self.retrace("[/]", start, end)
             self.entries.extend(copies)
