@@ -27,6 +27,7 @@ _NO_LENGTH = frozenset(
 )
 
 _STILL_PICTURES = frozenset({"mjpeg", "png", "bmp", "gif", "webp"})
+_ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC of FFmpeg; PyAV's type for it changed between versions
 _MUSIC_FORMATS = frozenset({"mp3", "flac", "ogg", "asf", "wav", "aiff", "ape", "wv", "tta"})
 
 _ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
@@ -171,7 +172,8 @@ def moving_pictures(container: InputContainer) -> list[Any]:
     found = []
     for video in container.streams.video:
         codec = video.codec_context.name if video.codec_context is not None else ""
-        attached = "attached_pic" in str(getattr(video, "disposition", ""))
+        disposition = getattr(video, "disposition", 0)
+        attached = int(getattr(disposition, "value", disposition)) & _ATTACHED_PICTURE
         # A cover is marked as attached; older PyAV does not say so, there the codec tells.
         if attached or (codec in _STILL_PICTURES and (music or (video.frames or 0) == 1)):
             continue
@@ -260,15 +262,21 @@ def _has_mp3_length(path: Path) -> bool:
 
 
 def _wav_length(path: Path) -> float | None:
-    """Length in seconds that the header of a WAV gives, or None: a recorder that crashed leaves 0 or the maximum."""
+    """Length in seconds that the header of a WAV gives where the file is shorter than that, else None.
+
+    A recorder that crashed leaves 0 or the largest number as the length; then nothing is promised.
+    """
     rate = 0
     with path.open("rb") as file:
+        end = file.seek(0, 2)
+        file.seek(0)
         if file.read(12)[:4] != b"RIFF":
             return None
         while len(head := file.read(8)) == 8:
             name, size = head[:4], int.from_bytes(head[4:], "little")
             if name == b"data":
-                return size / rate if rate and 0 < size < 0x7FFF_0000 else None
+                cut = rate and size < 0x7FFF_0000 and file.tell() + size > end
+                return size / rate if cut else None
             body = file.read(16) if name == b"fmt " else b""
             rate = int.from_bytes(body[8:12], "little") if body else rate
             file.seek(size + size % 2 - len(body), 1)

@@ -480,7 +480,7 @@ def test_a_cover_picture_is_not_a_video(tmp_path):
         cover = container.add_stream("mjpeg", rate=1)
         cover.width, cover.height, cover.pix_fmt = 32, 32, "yuvj420p"
         if hasattr(cover, "disposition"):
-            cover.disposition = av.stream.Disposition.attached_pic
+            cover.disposition = av.stream.Disposition.attached_pic.value
         image = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), "rgb24").reformat(format="yuvj420p")
         image.pts, image.time_base = 0, Fraction(1, 1)
         container.mux(cover.encode(image))

@@ -88,7 +88,11 @@ def forbid_network(monkeypatch) -> None:
     def refuse(*args: object, **more: object) -> None:
         raise AssertionError("a socket was opened")
 
-    monkeypatch.setattr(socket, "socket", refuse)
+    class Refused(socket.socket):
+        def __init__(self, *args: object, **more: object) -> None:
+            refuse()
+
+    monkeypatch.setattr(socket, "socket", Refused)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     monkeypatch.setattr(socket, "create_connection", refuse)
 
