@@ -26,7 +26,7 @@ MAX_CELLS = 250_000
 # With masks, sequences this short are aligned by one full table; in longer ones only the neighbourhood of a mask is,
 # as far as this many matching words on either side.
 SHORT_CELLS = 10_000
-NEAR = 8
+NEAR = 5
 
 
 class Op(NamedTuple):
@@ -285,7 +285,8 @@ def _wildcards(ops: list[Op], reference: Sequence[str], hypothesis: Sequence[str
         for word in range(a, b + 1):
             symbols += [None] * (word in inside)
             symbols += [reference[word]] if word < b else []
-        if (len(symbols) + 1) * (d - c + 1) > MAX_CELLS:
+        settled = all(op.tag == "equal" or (op.tag == "insert" and op.i1 in inside) for op in within)
+        if settled or (len(symbols) + 1) * (d - c + 1) > MAX_CELLS:
             done += within
         else:
             done += [Op(t, p + a, q + a, r + c, s + c) for t, p, q, r, s in _table(symbols, hypothesis[c:d])]
@@ -355,16 +356,18 @@ def _right_room(op: Op, mask: int) -> int:
     return op.i2 - max(op.i1, mask)
 
 
+# A cost is one integer: errors, then words taken in by masked stretches, then the difference of paired spellings.
+_ERROR = 1 << 48
+_ABSORBED = 1 << 28
+_UNLIKE = 1000
+
+
 @lru_cache(maxsize=65536)
-def _difference(reference: str, hypothesis: str) -> float:
-    """Return how different two spellings are, 0 to 1."""
+def _substitution(reference: str, hypothesis: str) -> int:
+    """Return the cost of a substitution: an error, and up to :data:`_UNLIKE` for how the spellings differ."""
     from rapidfuzz.distance import Levenshtein
 
-    return float(Levenshtein.normalized_distance(reference, hypothesis))
-
-
-# Errors, words taken in by masked stretches, difference of paired spellings: compared in this order.
-_Cost = tuple[int, int, float]
+    return _ERROR + round(_UNLIKE * Levenshtein.normalized_distance(reference, hypothesis))
 
 
 def _table(symbols: Sequence[str | None], hypothesis: Sequence[str]) -> list[Op]:
@@ -372,49 +375,48 @@ def _table(symbols: Sequence[str | None], hypothesis: Sequence[str]) -> list[Op]
 
     None is a mask. Ties go to deletions and insertions first in reading order, so that pairs stand as late as possible.
     """
-    cost: list[list[_Cost]] = [[(j, 0, 0.0) for j in range(len(hypothesis) + 1)]]
+    cost = [[j * _ERROR for j in range(len(hypothesis) + 1)]]
     for symbol in symbols:
         above = cost[-1]
-        row = [above[0] if symbol is None else _gap(above[0])]
-        for j, word in enumerate(hypothesis, start=1):
-            if symbol is None:
-                row.append(min(above[j], _absorb(row[j - 1])))
-            else:
-                row.append(min(_pair(above[j - 1], symbol, word), _gap(above[j]), _gap(row[j - 1])))
+        here = above[0] if symbol is None else above[0] + _ERROR
+        row = [here]
+        if symbol is None:
+            for up in above[1:]:
+                here += _ABSORBED
+                here = min(here, up)
+                row.append(here)
+        else:
+            corner = above[0]
+            for word, up in zip(hypothesis, above[1:], strict=True):
+                pair = corner if word == symbol else corner + _substitution(symbol, word)
+                here = (here if here < up else up) + _ERROR
+                if pair < here:
+                    here = pair
+                row.append(here)
+                corner = up
         cost.append(row)
     return _trace(cost, symbols, hypothesis)
 
 
-def _gap(cost: _Cost) -> _Cost:
-    return cost[0] + 1, cost[1], cost[2]
-
-
-def _absorb(cost: _Cost) -> _Cost:
-    return cost[0], cost[1] + 1, cost[2]
-
-
-def _pair(cost: _Cost, reference: str, hypothesis: str) -> _Cost:
-    if reference == hypothesis:
-        return cost
-    return cost[0] + 1, cost[1], cost[2] + _difference(reference, hypothesis)
-
-
-def _trace(cost: list[list[_Cost]], symbols: Sequence[str | None], hypothesis: Sequence[str]) -> list[Op]:
+def _trace(cost: list[list[int]], symbols: Sequence[str | None], hypothesis: Sequence[str]) -> list[Op]:
     """Walk back through the table of :func:`_table`; reference indices leave the masks out."""
-    word, ops, i, j = sum(symbol is not None for symbol in symbols), [], len(symbols), len(hypothesis)
+    word, i, j = sum(symbol is not None for symbol in symbols), len(symbols), len(hypothesis)
+    ops: list[Op] = []
     while i or j:
         here = cost[i][j]
         symbol = symbols[i - 1] if i else ""
         if symbol is None:
-            if j and here == _absorb(cost[i][j - 1]):
+            if j and here == cost[i][j - 1] + _ABSORBED:
                 ops.append(Op("masked", word, word, j - 1, j))
                 j -= 1
             else:
                 i -= 1
-        elif i and j and here == _pair(cost[i - 1][j - 1], symbol, hypothesis[j - 1]):
-            ops.append(Op("equal" if symbol == hypothesis[j - 1] else "substitute", word - 1, word, j - 1, j))
+            continue
+        same = bool(i and j) and symbol == hypothesis[j - 1]
+        if i and j and here == cost[i - 1][j - 1] + (0 if same else _substitution(symbol, hypothesis[j - 1])):
+            ops.append(Op("equal" if same else "substitute", word - 1, word, j - 1, j))
             i, j, word = i - 1, j - 1, word - 1
-        elif i and here == _gap(cost[i - 1][j]):
+        elif i and here == cost[i - 1][j] + _ERROR:
             ops.append(Op("delete", word - 1, word, j, j))
             i, word = i - 1, word - 1
         else:

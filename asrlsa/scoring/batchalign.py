@@ -36,28 +36,30 @@ _TABLE = {
 _EDGES = re.compile(r"^[^\w'()]+|[^\w'()]+$")
 
 
-def counts_as_word(word: ScoredWord) -> bool:
-    """Return whether the benchmark counts this word."""
-    return word.kind not in ("fragment", "nonword") and word.clean != ""
+def written(word: ScoredWord) -> str | None:
+    """Return what the benchmark reads of a word, None where it counts none; a shortening keeps its brackets."""
+    if word.kind in ("fragment", "nonword") or word.clean == "":
+        return None
+    text = word.verbatim if word.clean is None else word.clean
+    if "(" in word.raw and ")" in word.raw and " " not in text:
+        return re.sub(r"[^\w'()]", "", word.raw)
+    return text
 
 
-def conform(word: ScoredWord) -> tuple[str, ...]:
-    """Turn one word into what the benchmark compares; a shortening keeps its brackets."""
-    written = word.verbatim if word.clean is None else word.clean
-    if "(" in word.raw and ")" in word.raw and " " not in written:
-        written = re.sub(r"[^\w'()]", "", word.raw)
+def conform(text: str) -> tuple[str, ...]:
+    """Turn one word into what the benchmark compares."""
     made: list[str] = []
-    for piece in written.replace("_", " ").split():
-        text = _EDGES.sub("", piece.replace("-", "")).lower().replace("’", "'")
-        if not text:
+    for piece in text.replace("_", " ").split():
+        form = _EDGES.sub("", piece.replace("-", "")).lower().replace("’", "'")
+        if not form:
             continue
-        ending = next(((mark, full) for mark, full in _ENDINGS if mark in text), None)
+        ending = next(((mark, full) for mark, full in _ENDINGS if mark in form), None)
         if ending:
-            made += [text.split("'")[0], ending[1]]
-        elif text in _FILLERS:
+            made += [form.split("'")[0], ending[1]]
+        elif form in _FILLERS:
             made.append("um")
         else:
-            made += _TABLE.get(text, text).split()
+            made += _TABLE.get(form, form).split()
     return tuple(made)
 
 

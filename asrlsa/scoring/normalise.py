@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 
 from asrlsa.errors import UsageError
 from asrlsa.scoring.numbers import spelled_out
@@ -172,32 +173,55 @@ def normalise(word: str, steps: tuple[str, ...], language: str = "eng") -> tuple
     return words
 
 
-def stream(sample: Sample, chosen: Policy, speaker: str | None = None) -> Stream:
-    """Return what a policy compares of one file, or of one participant in it."""
-    turned = _turner(sample, chosen)
+def stream(sample: Sample, chosen: Policy) -> Stream:
+    """Return what a policy compares of one file."""
+    text, turned = _turner(sample, chosen)
+    known: dict[str, tuple[str, ...]] = {}
     forms: list[str] = []
     origin: list[int] = []
     masks: list[int] = []
-    waiting = [mask for mask in reversed(sample.masks) if speaker is None or mask.speaker == speaker]
+    waiting = list(reversed(sample.masks))
     for index, word in enumerate(sample.words):
         while waiting and waiting[-1].before <= index:
             waiting.pop()
             masks.append(len(forms))
-        if speaker is None or word.speaker == speaker:
-            made = turned(word)
+        written = text(word)
+        if written:
+            made = known.get(written)
+            if made is None:
+                made = known[written] = turned(written)
             forms.extend(made)
             origin.extend([index] * len(made))
     masks.extend([len(forms)] * len(waiting))
     return Stream(tuple(forms), tuple(origin), tuple(masks))
 
 
-def _turner(sample: Sample, chosen: Policy) -> Callable[[ScoredWord], tuple[str, ...]]:
-    """Return what a policy makes of a word of this file."""
-    steps, language = chosen.steps, sample.language
-    if chosen.words == "batchalign":
-        from asrlsa.scoring.batchalign import conform, counts_as_word
+def by_speaker(words: Stream, sample: Sample) -> dict[str, Stream]:
+    """Split the words of a file by participant, in order of their first word; ``origin`` still indexes the file."""
+    forms: dict[str, list[str]] = {code: [] for code in sample.speakers}
+    origin: dict[str, list[int]] = {code: [] for code in forms}
+    masks: dict[str, list[int]] = {code: [] for code in forms}
+    stretches = [(gap, mask.speaker) for gap, mask in zip(words.masks, sample.masks, strict=True)]
+    stretches.reverse()
+    for position in range(len(words.forms) + 1):
+        while stretches and stretches[-1][0] <= position:
+            _, code = stretches.pop()
+            if code in masks:
+                masks[code].append(len(forms[code]))
+        if position < len(words.forms):
+            code = sample.words[words.origin[position]].speaker
+            forms[code].append(words.forms[position])
+            origin[code].append(words.origin[position])
+    return {code: Stream(tuple(forms[code]), tuple(origin[code]), tuple(masks[code])) for code in forms}
 
-        return lambda word: conform(word) if counts_as_word(word) else ()
-    if chosen.words == "clean":
-        return lambda word: normalise(word.clean, steps, language) if word.clean else ()
-    return lambda word: normalise(word.verbatim, steps, language)
+
+def _turner(
+    sample: Sample, chosen: Policy
+) -> tuple[Callable[[ScoredWord], str | None], Callable[[str], tuple[str, ...]]]:
+    """Return what a policy takes of a word (nothing to leave it out), and what it makes of that."""
+    if chosen.words == "batchalign":
+        from asrlsa.scoring.batchalign import conform, written
+
+        return written, conform
+    clean = chosen.words == "clean"
+    return attrgetter("clean" if clean else "verbatim"), lambda text: normalise(text, chosen.steps, sample.language)

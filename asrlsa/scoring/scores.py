@@ -126,13 +126,13 @@ def score_pair(
     kept = {"verbatim": error_slots(verbatim.ops, len(verbatim.words[0].forms))} if slots else {}
     for name in policies:
         if name != "verbatim":
-            scored = score_words(reference, hypothesis, POLICIES[name])
+            scored = score_words(reference, hypothesis, POLICIES[name], verbatim)
             counts[name] = scored.counts
             if slots and name in SEGMENT_TESTED:
                 kept[name] = error_slots(scored.ops, len(scored.words[0].forms))
     events = score_events(reference, hypothesis, verbatim.words, verbatim.ops)
     named = all(word.speaker for sample in (reference, hypothesis) for word in sample.words)
-    mapping, attributed = score_speakers(reference, hypothesis, POLICIES["verbatim"]) if named else ({}, None)
+    mapping, attributed = score_speakers(reference, hypothesis, verbatim.words) if named else ({}, None)
     diarization = _diarization(reference, hypothesis, collar) if named else None
     boundaries = score_boundaries(reference, hypothesis, verbatim.words, verbatim.ops)
     sums = _sums(counts, attributed, diarization, boundaries)

@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from asrlsa.scoring.align import Counts, align, count
-from asrlsa.scoring.normalise import Policy, Stream, stream
+from asrlsa.scoring.align import Counts, align, count, numbered
+from asrlsa.scoring.normalise import Stream, by_speaker
 from asrlsa.scoring.samples import Sample
 from asrlsa.types import Milliseconds
 
@@ -48,32 +48,37 @@ class Diarization(NamedTuple):
         return self.error / self.speech if self.speech else None
 
 
-def score_speakers(reference: Sample, hypothesis: Sample, policy: Policy) -> SpeakerScores:
+def score_speakers(reference: Sample, hypothesis: Sample, words: tuple[Stream, Stream]) -> SpeakerScores:
     """Score words with their speakers: concatenated minimum-permutation WER.
 
     Each participant's words are concatenated in file order. Every hypothesis speaker is scored against every
     participant, and the one-to-one assignment with the fewest errors is taken; words of a speaker who is assigned to
     nobody are insertions, words of a participant without a speaker deletions. As in MeetEval's ``cpwer`` (von Neumann
-    et al. 2023, after Watanabe et al. 2020).
+    et al. 2023, after Watanabe et al. 2020). The assignment is made without regard to masked stretches.
+
+    Args:
+        reference: Reference file.
+        hypothesis: Hypothesis file.
+        words: Normalised words of both.
     """
-    ours = {code: stream(reference, policy, code) for code in reference.speakers}
-    theirs = {code: stream(hypothesis, policy, code) for code in hypothesis.speakers}
-    table = {(r, h): _errors(a, b) for r, a in ours.items() for h, b in theirs.items()}
+    from rapidfuzz.distance import Levenshtein
+
+    ours, theirs = by_speaker(words[0], reference), by_speaker(words[1], hypothesis)
+    names = list(ours), list(theirs)
     # What it costs to leave a pair unassigned is the same for every assignment, so it is taken off each cell.
-    cost = [[table[r, h].errors - len(ours[r].forms) - len(theirs[h].forms) for h in theirs] for r in ours]
-    pairs = [(list(ours)[r], list(theirs)[h]) for r, h in _assign(cost)]
+    cost = [
+        [Levenshtein.distance(*numbered(a.forms, b.forms)) - len(a.forms) - len(b.forms) for b in theirs.values()]
+        for a in ours.values()
+    ]
+    pairs = [(names[0][r], names[1][h]) for r, h in _assign(cost)]
     total = Counts()
     for r, h in pairs:
-        total = total.plus(table[r, h])
+        total = total.plus(count(align(ours[r].forms, theirs[h].forms, ours[r].masks)))
     for r in ours.keys() - {r for r, _ in pairs}:
         total = total.plus(Counts(deletions=len(ours[r].forms)))
     for h in theirs.keys() - {h for _, h in pairs}:
         total = total.plus(Counts(insertions=len(theirs[h].forms)))
-    return SpeakerScores(_mapping(reference, hypothesis, list(ours), list(theirs), cost), total)
-
-
-def _errors(reference: Stream, hypothesis: Stream) -> Counts:
-    return count(align(reference.forms, hypothesis.forms, reference.masks))
+    return SpeakerScores(_mapping(reference, names, cost), total)
 
 
 def _assign(cost: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
@@ -86,21 +91,19 @@ def _assign(cost: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
     return [(int(r), int(c)) for r, c in zip(rows, cols, strict=True)]
 
 
-def _mapping(
-    reference: Sample, hypothesis: Sample, ours: list[str], theirs: list[str], cost: list[list[int]]
-) -> dict[str, str]:
+def _mapping(reference: Sample, names: tuple[list[str], list[str]], cost: list[list[int]]) -> dict[str, str]:
     """Say whom each hypothesis speaker stands for.
 
     A code that names a person on both sides (not a numbered label such as ``PAR0``) stands for itself; the others are
     assigned so that the errors are fewest. A label that both sides number stands for itself only if that is best.
     """
+    ours, theirs = names
     known = set(ours) | set(reference.participants)
     mapping = {code: code for code in theirs if code in known and not _CLUSTER.match(code)}
     free_r = [k for k, code in enumerate(ours) if code not in mapping.values()]
     free_h = [k for k, code in enumerate(theirs) if code not in mapping]
     for r, h in _assign([[cost[r][h] for h in free_h] for r in free_r]):
         mapping[theirs[free_h[h]]] = ours[free_r[r]]
-    del hypothesis
     return mapping
 
 

@@ -48,8 +48,17 @@ class WordScores:
     ops: list[Op]
 
 
-def score_words(reference: Sample, hypothesis: Sample, policy: Policy) -> WordScores:
-    """Score the words of one pair of files by one policy."""
+def score_words(reference: Sample, hypothesis: Sample, policy: Policy, known: WordScores | None = None) -> WordScores:
+    """Score the words of one pair of files by one policy.
+
+    Args:
+        reference: Reference file.
+        hypothesis: Hypothesis file.
+        policy: What is compared.
+        known: Scores of the same words by another unit, whose alignment is taken over.
+    """
+    if known is not None and policy.unit == "character":
+        return WordScores(_characters(known.words[0].forms, known.words[1].forms, known.ops), known.words, [])
     ours, theirs = stream(reference, policy), stream(hypothesis, policy)
     if policy.words == "batchalign":
         from asrlsa.scoring.batchalign import score

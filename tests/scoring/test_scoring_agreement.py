@@ -12,7 +12,7 @@ import jiwer
 import pytest
 
 from asrlsa.scoring.align import align, count
-from asrlsa.scoring.normalise import POLICIES
+from asrlsa.scoring.normalise import POLICIES, stream
 from asrlsa.scoring.speakers import score_speakers
 from asrlsa.scoring.words import score_words
 
@@ -76,13 +76,18 @@ CPWER = [
 ]
 
 
+def speaker_scores(reference, hypothesis):
+    words = stream(reference, POLICIES["verbatim"]), stream(hypothesis, POLICIES["verbatim"])
+    return score_speakers(reference, hypothesis, words)
+
+
 def _sample_of(sample, streams):
     return sample(*(f"SP{code}: {text} ." for code, text in streams.items()))
 
 
 @pytest.mark.parametrize(("reference", "hypothesis", "expected"), CPWER)
 def test_cpwer_of_recorded_cases(sample, reference, hypothesis, expected):
-    found = score_speakers(_sample_of(sample, reference), _sample_of(sample, hypothesis), POLICIES["verbatim"])
+    found = speaker_scores(_sample_of(sample, reference), _sample_of(sample, hypothesis))
     assert (found.attributed.errors, found.attributed.reference) == expected
 
 
@@ -111,5 +116,5 @@ def test_cpwer_agrees_with_meeteval(sample, tmp_path):
             theirs["Q"] = "the dog sat"
         cases.append((ours, theirs))
     for (ours, theirs), expected in zip(cases, meeteval(cases, tmp_path), strict=True):
-        found = score_speakers(_sample_of(sample, ours), _sample_of(sample, theirs), POLICIES["verbatim"])
+        found = speaker_scores(_sample_of(sample, ours), _sample_of(sample, theirs))
         assert (found.attributed.errors, found.attributed.reference) == expected, (ours, theirs)
