@@ -19,6 +19,7 @@ LEGACY_FILLERS = frozenset(
     ("ah", "eh", "em", "er", "erm", "ha", "hm", "hmm", "huh", "mhm", "mm", "mmm", "oh", "uh", "uhm", "um", "umm")
 )
 
+_STRESS = frozenset("ˈˌ")
 _SUFFIX = re.compile(r"(?<=.)[@$].*\Z", re.DOTALL)
 _CA = re.compile(rf"[⌈⌉⌊⌋]\d?|[{CA_MARKS}]")
 _PAUSE_INSIDE = re.compile(r"\(\.{1,3}\)")
@@ -72,7 +73,7 @@ def spoken(text: str) -> Spoken:
 
     Never raises: a word without any letter gives no words.
     """
-    if text.isalpha():
+    if text.isalpha() and not _STRESS & set(text):
         return Spoken((text,), text)
     text = _CA.sub("", _SUFFIX.sub("", text))
     before: list[str] = []
@@ -98,7 +99,7 @@ def spoken(text: str) -> Spoken:
 def _plain(text: str) -> str:
     """Take out the marks of prolongations, blocks and breaks, and the codes of stress."""
     text = _PAUSE_INSIDE.sub("", text)
-    for mark in (":", BLOCK, "^", "ˈ", "ˌ", "~"):
+    for mark in (":", BLOCK, "^", "~", *_STRESS):
         text = text.replace(mark, "")
     return text
 
