@@ -90,7 +90,7 @@ SAMPLES = (
             ("CHI", 900, "so~ &-um (.) there was a girl and she had a kite ."),
             ("CHI", 700, "it was very very big ."),
             ("INV", 500, "and what happened next ?"),
-            ("CHI", 800, "the wind~ [/] &-um the wind took it ."),
+            ("CHI", 800, "<the wind~> [/] &-um the wind took it ."),
             ("CHI", 600, "and <she ran~> [/] she ran after it ."),
             ("CHI", 700, "it got &+s=sə, &+s=sə, stuck in a tree ."),
             ("CHI", 600, "<the boy~> [//] the dog saw it (1.4) and he barked ."),
@@ -107,8 +107,8 @@ SAMPLES = (
         noise_db=-58,
         comment="A man speaks about his day; he searches for words.",
         voices={
-            "PAR": Voice("Participant", "67;", "male", "bm_daniel", speed=0.88),
             "INV": Voice("Investigator", "", "female", "bf_lily", speed=1.05, gain_db=-3),
+            "PAR": Voice("Participant", "67;", "male", "bm_daniel", speed=0.88),
         },
         tiers=(
             ("INV", 500, "tell me what you do in the morning ."),
@@ -147,12 +147,12 @@ SAMPLES = (
         "appointment_call.flac",
         seed=4,
         noise_db=-84,
-        comment="A telephone call at 8 kHz; the caller is the left channel, the clinic the right one.",
+        comment="A telephone call at 8 kHz; the clinic is the left channel, the caller the right one.",
         stereo=True,
         rate=8_000,
         voices={
-            "PAR": Voice("Participant", "61;", "female", "bf_lily", speed=0.98),
             "INV": Voice("Investigator", "", "male", "am_liam", speed=1.08),
+            "PAR": Voice("Participant", "61;", "female", "bf_lily", speed=0.98),
         },
         tiers=(
             ("INV", 400, "good morning , Riverside Clinic , how can I help you ?"),

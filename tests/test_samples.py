@@ -94,7 +94,7 @@ def test_pauses_are_as_long_as_written(gold):
 
 def test_every_disfluency_that_they_should_hold_is_there():
     text = "".join(gold.read_text(encoding="utf-8") for gold in GOLD)
-    wanted = ["&-um", "&-uh", "&-er", "&-hm", "he [/] he [/] he", "the wind [/] &-um the wind", "> [/]", "> [//]"]
+    wanted = ["&-um", "&-uh", "&-er", "&-hm", "he [/] he [/] he", "<the wind> [/] &-um the wind", "<by the pond> [/]", "> [//]"]
     wanted += ["&+s &+s stuck", "(.)", "(1.4)", "+...", "?", "!", "very very", "no no no", "bye bye", "that that"]
     assert [w for w in wanted if w not in text] == []
 
@@ -125,5 +125,5 @@ def test_the_call_has_one_speaker_a_channel():
         assert utterance.start is not None
         assert utterance.end is not None
         span = slice(utterance.start * SAMPLE_RATE // 1000, utterance.end * SAMPLE_RATE // 1000)
-        speaking, silent = (left, right) if utterance.speaker == "PAR" else (right, left)
+        speaking, silent = (left, right) if utterance.speaker == "INV" else (right, left)
         assert np.abs(speaking[span]).max() > 100 * np.abs(silent[span]).max()
