@@ -94,7 +94,16 @@ def test_pauses_are_as_long_as_written(gold):
 
 def test_every_disfluency_that_they_should_hold_is_there():
     text = "".join(gold.read_text(encoding="utf-8") for gold in GOLD)
-    wanted = ["&-um", "&-uh", "&-er", "&-hm", "he [/] he [/] he", "<the wind> [/] &-um the wind", "<by the pond> [/]", "> [//]"]
+    wanted = [
+        "&-um",
+        "&-uh",
+        "&-er",
+        "&-hm",
+        "he [/] he [/] he",
+        "<the wind> [/] &-um the wind",
+        "<by the pond> [/]",
+        "> [//]",
+    ]
     wanted += ["&+s &+s stuck", "(.)", "(1.4)", "+...", "?", "!", "very very", "no no no", "bye bye", "that that"]
     assert [w for w in wanted if w not in text] == []
 
