@@ -19,7 +19,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 # Files longer than this are cut at anchors (long n-grams that occur once on each side), which bounds time and memory.
-LONG_FILE = 50_000
+LONG_FILE = 20_000
 ANCHOR = 6
 # Blocks are re-aligned by an ordinary table; beyond this many cells the first alignment stands.
 MAX_CELLS = 250_000

@@ -80,12 +80,11 @@ def score(reference: Sequence[str], hypothesis: Sequence[str], words: int) -> Co
 
 def _unbracketed(words: Sequence[str], others: Sequence[str]) -> list[str]:
     """Write ``(be)cause`` as the other side has it; in full where it has neither."""
-    vocabulary: set[str] = set()
-    if any("(" in word for word in words):
-        vocabulary = {re.sub(r"[()]", "", other) for other in others}
+    if not any("(" in word for word in words):
+        return list(words)
+    vocabulary = {re.sub(r"[()]", "", other) for other in others}
     made = []
     for word in words:
-        full = re.sub(r"[()]", "", word)
-        short = re.sub(r"\(.*\)", "", word)
+        full, short = re.sub(r"[()]", "", word), re.sub(r"\(.*\)", "", word)
         made.append(short if short in vocabulary and full not in vocabulary else full)
     return made

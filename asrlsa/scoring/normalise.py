@@ -41,7 +41,7 @@ def lower_case(word: str, language: str) -> tuple[str, ...]:
 
 def numbers(word: str, language: str) -> tuple[str, ...]:
     """Spell figures out: cardinals, ordinals, decimals, years, times of day, money, percentages."""
-    return spelled_out(word, language) if any(c.isdigit() for c in word) else (word,)
+    return spelled_out(word, language) if any(c in "0123456789" for c in word) else (word,)
 
 
 def backchannels(word: str, language: str) -> tuple[str, ...]:

@@ -17,7 +17,10 @@ _CURRENCY = {
     "€": ("euro", "euros", "cent", "cents"),
     "£": ("pound", "pounds", "penny", "pence"),
 }
+_DIGITS = frozenset("0123456789")
 _SIGNS = {"%": "percent", "°": "degrees", "+": "plus", "&": "and"}
+_AMOUNT = re.compile(r"^(\d+|\d{1,3}(,\d{3})+)(\.\d+)?$", re.ASCII)
+_WHOLE = re.compile(r"^(\d+|\d{1,3}(,\d{3})+)$", re.ASCII)
 _ORDINAL = re.compile(r"^(?:st|nd|rd|th)$")
 
 
@@ -42,18 +45,18 @@ def spelled_out(word: str, language: str) -> tuple[str, ...]:
     k = 0
     while k < len(pieces):
         piece, after = pieces[k], pieces[k + 1] if k + 1 < len(pieces) else ""
-        money = k + 1 < len(pieces) and piece in _CURRENCY and after[0].isdigit() and language == "eng"
+        money = k + 1 < len(pieces) and piece in _CURRENCY and bool(_AMOUNT.match(after)) and language == "eng"
         if money:
             words += _money(after, piece)
             k += 2
-        elif piece[0].isdigit() and language == "eng" and _ORDINAL.match(after):
+        elif piece[0] in _DIGITS and language == "eng" and _ORDINAL.match(after) and _WHOLE.match(piece):
             words += _say(piece.replace(",", ""), language, "ordinal")
             k += 2
-        elif piece[0].isdigit() and language == "eng" and after == "s":
+        elif piece[0] in _DIGITS and language == "eng" and after == "s":
             words += _plural(_figure(piece, language))
             k += 2
         else:
-            words += _figure(piece, language) if piece[0].isdigit() else [_SIGNS.get(piece, piece)]
+            words += _figure(piece, language) if piece[0] in _DIGITS else [_SIGNS.get(piece, piece)]
             k += 1
     return tuple(word for word in words if word)
 
@@ -62,7 +65,7 @@ def _say(number: str, language: str, to: str = "cardinal") -> list[str]:
     from num2words import num2words
 
     if number.count(".") > 1 or len(number) > 15:
-        return list(number.replace(".", ""))
+        return [word for digit in number.replace(".", "") for word in _say(digit, language)]
     value = float(number) if "." in number else int(number)
     spoken = str(num2words(value, lang=LANGUAGES[language], to=to)).lower()
     return re.sub(r"[-,]", " ", spoken).split()
@@ -72,11 +75,11 @@ def _figure(figure: str, language: str) -> list[str]:
     if ":" in figure:
         parts = figure.split(":")
         if language == "eng" and len(parts) == 2 and parts[1] == "00":
-            return [*_say(parts[0], language), "o'clock"]
+            return [*_figure(parts[0], language), "o'clock"]
         said = []
         for k, part in enumerate(parts):
             small = k > 0 and language == "eng" and len(part) == 2 and part[0] == "0"
-            said += (["oh"] if small else []) + _say(part, language)
+            said += ["oh", *_say(part[1], language)] if small else _figure(part, language)
         return said
     if re.fullmatch(r"\d{1,3}(,\d{3})+(\.\d+)?", figure) and language == "eng":
         return _say(figure.replace(",", ""), language)
