@@ -95,9 +95,11 @@ def open_media(path: Path) -> InputContainer:
     protection = _protection(path)
     if protection:
         raise MediaError(f"{path}: is encrypted ({protection}); export it without copy protection")
+    # A title that is not UTF-8 is no reason to refuse a recording; PyAV 19 no longer has to be told so.
+    tags: dict[str, Any] = {} if int(av.__version__.partition(".")[0]) >= 19 else {"metadata_errors": "ignore"}
     try:
         # "file:" keeps a name such as "child:2.wav" from being read as a protocol; the list keeps playlists offline.
-        container = av.open(f"file:{path}", mode="r", options={"protocol_whitelist": "file"}, metadata_errors="ignore")
+        container = av.open(f"file:{path}", mode="r", options={"protocol_whitelist": "file"}, **tags)
     except (av.error.FFmpegError, ValueError, OSError) as error:
         raise MediaError(f"{path}: {_why_not_media(path)}") from error
     formats = set(container.format.name.split(","))
