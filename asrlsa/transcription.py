@@ -209,7 +209,8 @@ class _Run:
             mark = stamp(mark, repr(people), "participants") if people else mark
             reason = self._finished_already(recording, mark)
             if reason:
-                return self._skip(recording, reason)
+                self._skip(recording, reason)
+                return None
             with media_audio.stream(recording.path) as blocks:
                 info = blocks.info
             return _Job(recording, mark, people, info.duration_ms or 0, info.channels, info.video, ExitStack())
@@ -353,6 +354,8 @@ def recognise_options(model: Model, options: TranscribeOptions, recogniser: Reco
     """Settle what the user, the model's card and the language leave open."""
     card = model.card
     language = None if options.language == "auto" else whisper_code(options.language)
+    if language not in (None, "en") and not recogniser.multilingual:
+        raise UsageError(f"model {model.name} knows only English, not {options.language!r}: use --model base or larger")
 
     def prompt(code: str) -> str | None:
         if options.prompt is not None:
@@ -363,7 +366,7 @@ def recognise_options(model: Model, options: TranscribeOptions, recogniser: Reco
 
     decoding = DecodingOptions()
     if card is not None:
-        decoding = replace(decoding, **card.decoding)
+        decoding = replace(decoding, **dict[str, Any](card.decoding))
         if card.suppress_tokens is not None:
             decoding = replace(decoding, suppress_tokens=card.suppress_tokens)
     if options.beam_size is not None:
