@@ -78,7 +78,7 @@ def code_utterance(
     for number, nodes in enumerate(nodes_of(items)):
         found, nodes = repetitions(items, nodes, table)
         groups += found
-        groups += retracings(items, nodes, table, opening=number == 0)
+        groups += retracings(items, nodes, table, opening=number == 0)[0]
     items = _same_capitals(items, groups)
     said = tuple(item.word for item in items if item.kind not in ("event", "mask"))
     return Coded(f"{_main_tier(items, groups, options)} {terminator}", said)

@@ -12,79 +12,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from asrlsa.disfluency.items import Item, contracted_base
-from asrlsa.disfluency.repetitions import Group, Node, broken, silence
-from asrlsa.language.tables import Grammar, LanguageTable
+from asrlsa.disfluency.false_starts import false_start
+from asrlsa.disfluency.items import Item
+from asrlsa.disfluency.repetitions import Group, Node
+from asrlsa.disfluency.runs import Run
+from asrlsa.language.tables import LanguageTable
 
-BREAK_GAP_MS = 250  # silence that counts as a sign of trouble
-LONGEST_FALSE_START = 6  # words
 LONGEST_RETRACING = 4  # words of the longest start that is said again with a change
 
-_POSSESSED = frozenset(("that", "this", "these", "those", "her", "some", "any", "no", "all", "one"))
 _INFLECTED = ("s", "es", "d", "ed")
-
-
-class Run:
-    """One run of words with the questions that the rules ask about it; ``p`` is always a position in the run."""
-
-    def __init__(
-        self, items: Sequence[Item], nodes: Sequence[Node], table: LanguageTable, abandoned: Group | None = None
-    ) -> None:
-        self.items = items
-        self.abandoned = abandoned
-        self.nodes = list(nodes)
-        self.table = table
-        self.grammar: Grammar = table.grammar
-        self.restart_subjects = table.grammar.restart_subjects or table.grammar.subject_pronouns
-
-    def key(self, p: int) -> str:
-        """Return the word at ``p`` in small letters; an empty string outside the run."""
-        return self.nodes[p].key if 0 <= p < len(self.nodes) else ""
-
-    def text(self, p: int) -> str:
-        """Return the word at ``p`` as it is written."""
-        return self.items[self.nodes[p].end].word.text if 0 <= p < len(self.nodes) else ""
-
-    def base(self, p: int) -> str:
-        """Return the word at ``p`` without its contracted verb."""
-        return contracted_base(self.key(p))
-
-    def broken(self, p: int) -> bool:
-        """Return True if a filler, fragment, event or hyphen stands after the word at ``p``."""
-        return p + 1 < len(self.nodes) and broken(self.items, self.nodes[p], self.nodes[p + 1])
-
-    def troubled(self, p: int) -> bool:
-        """Return True if the word at ``p`` is followed by a break, a silence or a dash."""
-        if p + 1 >= len(self.nodes):
-            return False
-        quiet = silence(self.items, self.nodes[p], self.nodes[p + 1])
-        return self.broken(p) or quiet >= BREAK_GAP_MS or self.items[self.nodes[p].end].mark in ("—", "...")
-
-    def embedded(self, p: int) -> bool:
-        """Return True if a clause that begins at ``p`` may depend on the word before it."""
-        before = self.key(p - 1)
-        grammar, doubles = self.grammar, self.table.doubles
-        return bool(before) and (
-            before in grammar.question_words | grammar.relatives | grammar.complement_verbs | doubles.clefts
-            or before in grammar.openers | {"than", "as", "like", "not", "neither"}
-            or before in grammar.auxiliaries
-            or before in grammar.subordinators
-        )
-
-    def opens_clause(self, p: int) -> bool:
-        """Return True if the word at ``p`` stands where a clause begins."""
-        grammar = self.grammar
-        heads = grammar.coordinators | grammar.sequencers | grammar.openers | grammar.subordinators
-        return p == 0 or self.key(p - 1) in heads
-
-    def content(self, p: int) -> bool:
-        """Return True for a word of an open class."""
-        return self.key(p) != "" and self.key(p) not in self.table.closed and self.key(p) not in self.table.numerals
-
-    def finite(self, p: int) -> bool:
-        """Return True for a word that looks like a finite verb."""
-        key = self.key(p)
-        return key in self.grammar.verbs or key in self.grammar.auxiliaries or (len(key) > 4 and key.endswith("ed"))
 
 
 Rule = Callable[[Run, int], int]
@@ -129,7 +65,7 @@ def _pronoun(run: Run, p: int) -> int:
     if second == "you" and run.key(p + 2) == "know":
         return 0  # "or we you know whatever"
     before = run.key(p - 1)
-    inverted = before in grammar.auxiliaries | {"than", "as"}
+    inverted = before in grammar.auxiliaries | grammar.comparing
     listed = run.key(p + 2) in grammar.coordinators or (
         before in grammar.coordinators and p > 1 and second in ("we", "they")
     )
@@ -158,7 +94,7 @@ def _subject_and_auxiliary(run: Run, p: int) -> int:
 
 def _noun_and_auxiliary(run: Run, p: int) -> int:
     """D: ``the dog was the cat was``."""
-    dets = run.grammar.determiners - _POSSESSED
+    dets = run.articles
     frame = run.key(p) in dets and run.content(p + 1) and run.key(p + 3) in dets and run.content(p + 4)
     verb = run.key(p + 2)
     same = verb in run.grammar.auxiliaries and run.key(p + 5) == verb
@@ -188,7 +124,7 @@ def _subject_and_verb(run: Run, p: int) -> int:
 def _dangling(run: Run, p: int) -> int:
     """F: a start that ends in a word which can't end anything, then the same start: ``in the in a jar``."""
     grammar = run.grammar
-    strict = grammar.determiners - _POSSESSED
+    strict = run.articles
     for same in range(1, LONGEST_RETRACING):
         end = p + same  # the word that dangles
         if run.key(end + same + 1) in ("", run.key(end)) and not (run.key(end + same + 1) == "" and same > 1):
@@ -224,10 +160,12 @@ def _dangling(run: Run, p: int) -> int:
 
 def _same_noun(run: Run, p: int) -> int:
     """G: ``a dog the dog``."""
-    dets = run.grammar.determiners - _POSSESSED
+    dets = run.articles
     frame = run.key(p) in dets and run.key(p + 2) in dets and run.key(p) != run.key(p + 2)
     same = run.content(p + 1) and run.key(p + 1) == run.key(p + 3)
     listed = run.key(p - 1) in run.grammar.coordinators and run.key(p + 4) in run.grammar.coordinators
+    if run.finite(p + 4) and not run.opens_clause(p) and not run.broken(p + 1):
+        return 0  # "it was a deer the deer ran"
     return 2 if frame and same and not listed else 0
 
 
@@ -263,7 +201,7 @@ def _inflection(run: Run, p: int) -> int:
 def _noun_phrase(run: Run, p: int) -> int:
     """J: ``the dog the cat ran``, ``the dog um the cat``."""
     grammar = run.grammar
-    dets = grammar.determiners - _POSSESSED
+    dets = run.articles
     if run.key(p) not in dets or run.key(p + 2) != run.key(p) or not run.content(p + 1) or not run.content(p + 3):
         return 0
     if run.key(p + 1) == run.key(p + 3) or run.finite(p + 1):
@@ -302,7 +240,7 @@ _RULES: tuple[Rule, ...] = (
 
 def retracings(
     items: Sequence[Item], nodes: Sequence[Node], table: LanguageTable, *, opening: bool = True
-) -> list[Group]:
+) -> tuple[list[Group], list[Node]]:
     """Find the retracings and the false start in one run of words, repetitions already taken out.
 
     Args:
@@ -310,6 +248,9 @@ def retracings(
         nodes: The words of the run.
         table: The language.
         opening: The run begins the utterance: only there can a false start be.
+
+    Returns:
+        The groups, and the words without what was taken back; the words of a false start stay.
     """
     nodes = [replace(node) for node in nodes]
     abandoned = false_start(items, nodes, table) if opening else None
@@ -334,7 +275,7 @@ def retracings(
     groups = _chained(groups, items)
     if abandoned is not None and all(g.start > abandoned.end or g.end < abandoned.end for g in groups):
         groups.append(abandoned)
-    return groups
+    return groups, run.nodes
 
 
 def _edited(run: Run, p: int) -> tuple[int, int]:
@@ -345,7 +286,7 @@ def _edited(run: Run, p: int) -> tuple[int, int]:
             if tuple(run.key(q) for q in range(start, start + len(phrase))) != phrase:
                 continue
             rest = Run(run.items, [*run.nodes[p:start], *run.nodes[start + len(phrase) :]], run.table)
-            dets = run.grammar.determiners - _POSSESSED
+            dets = run.articles
             frame = rest.key(0) in dets and rest.key(2) in dets and rest.content(1) and rest.content(3)
             if length == 2 and frame and rest.key(1) != rest.key(3):
                 return 2, len(phrase)
@@ -366,64 +307,3 @@ def _chained(groups: list[Group], items: Sequence[Item]) -> list[Group]:
             group = group._replace(start=start)
         found.append(group)
     return found
-
-
-def false_start(items: Sequence[Item], nodes: Sequence[Node], table: LanguageTable) -> Group | None:
-    """Return the false start at the beginning of a run, or None.
-
-    The start must be short and break off in a fragment that the next word does not finish, or in a word that can't
-    end anything; trouble must follow, and then a new subject.
-    """
-    run = Run(items, nodes, table)
-    for last in range(min(LONGEST_FALSE_START, len(nodes) - 1)):
-        if not _new_subject(run, last + 1):
-            continue
-        fragments = _open_fragments(run, last)
-        end = fragments[-1] if fragments else nodes[last].end
-        trouble = _trouble_after(run, end, nodes[last + 1].end)
-        ungrammatical = bool(fragments) and run.key(last) in run.grammar.subject_pronouns
-        if ungrammatical or (trouble and (fragments or _unfinished(run, last))):
-            return Group(nodes[0].start, end, "[/-]")
-    return None
-
-
-def _new_subject(run: Run, p: int) -> bool:
-    """Return True if a clause with another subject begins at ``p``."""
-    earlier = {run.base(q) for q in range(p)}
-    key = run.base(p)
-    pronoun = key in run.grammar.subject_pronouns or (
-        key in run.restart_subjects and (run.finite(p + 1) or "'" in run.key(p))
-    )
-    return pronoun and key not in earlier
-
-
-def _open_fragments(run: Run, p: int) -> list[int]:
-    """Return the fragments right after the word at ``p`` that the next word does not finish."""
-    found = []
-    target = run.key(p + 1)
-    for position in range(run.nodes[p].end + 1, run.nodes[p + 1].start):
-        item = run.items[position]
-        if item.kind != "fragment":
-            break
-        if target.startswith(item.key[:-1]):
-            return []
-        found.append(position)
-    return found
-
-
-def _trouble_after(run: Run, end: int, subject: int) -> bool:
-    """Return True if a filler, a silence or a comma stands between the items ``end`` and ``subject``."""
-    passed = run.items[end + 1 : subject + 1]
-    quiet = max((item.gap or 0 for item in passed), default=0)
-    filler = any(item.kind == "filled_pause" for item in passed)
-    return filler or quiet >= BREAK_GAP_MS or run.items[end].mark in (",", "—", "...")
-
-
-def _unfinished(run: Run, p: int) -> bool:
-    """Return True if the words up to ``p`` end in a word that can't end anything."""
-    grammar = run.grammar
-    key = run.key(p)
-    if key in grammar.determiners - _POSSESSED or key in grammar.restart_determiners:
-        return True
-    subject = run.base(p - 1) in grammar.subject_pronouns and run.opens_clause(p - 1)
-    return key in grammar.auxiliaries and "'" not in key and subject and not run.embedded(p - 1)

@@ -39,15 +39,29 @@ class Grammar:
         determiners: Words that begin a noun phrase.
         restart_determiners: Determiners that no word of ``restart_after`` can follow in fluent speech.
         restart_after: See ``restart_determiners``.
+        pronoun_determiners: Determiners that can also stand alone.
         prepositions: Prepositions and particles.
+        particles: Those that can end a clause (``fell down``).
+        comparing: Words after which a bare subject and auxiliary are fluent (``than he did``).
         coordinators: ``and``, ``but``, ``or``.
+        additive: ``and``: joins noun phrases too.
         sequencers: ``then``: opens a main clause unless a coordinator stands before it.
+        adverbs: Adverbs that stand between subject and verb.
+        adverbials: Phrases that open a main clause before its subject (``after that``).
+        fronting: Subordinators whose clause often comes before the main clause.
         subordinators: Words that open a subordinate clause.
         relatives: Relative pronouns and the ``that`` of a complement clause.
         question_words: Words that open a question.
+        quantity_words: Words after *how* in a question.
+        inverting: Auxiliaries that any subject can follow in a question.
+        cautious_inverting: Auxiliaries that only a personal pronoun follows in a question.
         openers: Words that answer or open a turn.
         editing: Phrases that announce a correction.
         complement_verbs: Words that a clause may follow without a conjunction (``I think he ran``).
+        weak_complements: Those of them that may also end a clause.
+        speech_verbs: Verbs that somebody's words follow.
+        purpose_verbs: After *so* and a subject, they make a clause of purpose, which is no unit of its own.
+        open_endings: Words that can't end an utterance.
         opinion_verbs: Verbs that a clause follows and a bare noun phrase does not.
         time_words: Words of noun phrases that say when, and can follow any other.
         unfinished_verbs: Verb forms that need something after them.
@@ -67,15 +81,29 @@ class Grammar:
     determiners: frozenset[str] = frozenset()
     restart_determiners: frozenset[str] = frozenset()
     restart_after: frozenset[str] = frozenset()
+    pronoun_determiners: frozenset[str] = frozenset()
     prepositions: frozenset[str] = frozenset()
+    particles: frozenset[str] = frozenset()
+    comparing: frozenset[str] = frozenset()
     coordinators: frozenset[str] = frozenset()
+    additive: frozenset[str] = frozenset()
     sequencers: frozenset[str] = frozenset()
+    adverbs: frozenset[str] = frozenset()
+    adverbials: frozenset[tuple[str, ...]] = frozenset()
+    fronting: frozenset[str] = frozenset()
     subordinators: frozenset[str] = frozenset()
     relatives: frozenset[str] = frozenset()
     question_words: frozenset[str] = frozenset()
+    quantity_words: frozenset[str] = frozenset()
+    inverting: frozenset[str] = frozenset()
+    cautious_inverting: frozenset[str] = frozenset()
     openers: frozenset[str] = frozenset()
     editing: frozenset[tuple[str, ...]] = frozenset()
     complement_verbs: frozenset[str] = frozenset()
+    weak_complements: frozenset[str] = frozenset()
+    speech_verbs: frozenset[str] = frozenset()
+    purpose_verbs: frozenset[str] = frozenset()
+    open_endings: frozenset[str] = frozenset()
     opinion_verbs: frozenset[str] = frozenset()
     time_words: frozenset[str] = frozenset()
     unfinished_verbs: frozenset[str] = frozenset()
@@ -284,7 +312,7 @@ def _built(code: str, data: Mapping[str, Any]) -> LanguageTable:
     words: Mapping[str, Any] = data.get("words", _EMPTY)
     names: Mapping[str, Any] = data.get("names", _EMPTY)
     numbers: Mapping[str, Any] = data.get("number_words", _EMPTY)
-    phrases = ("editing", "corrections", "phrases", "elisions")
+    phrases = ("editing", "corrections", "phrases", "elisions", "adverbials")
     classes: dict[str, Any] = {
         k: _phrases(v) if k in phrases else _words(v) for k, v in data.get("grammar", _EMPTY).items()
     }
