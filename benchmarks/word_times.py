@@ -34,6 +34,7 @@ from typing import Any
 import numpy as np
 import soundfile as sf
 
+from asrlsa.speech import times
 from asrlsa.speech.times import WordAligner, monotone
 from asrlsa.types import Word
 
@@ -260,11 +261,11 @@ class Score:
     words: int = 0
 
 
-def score(recordings: list[Recording], times: dict[str, list[Word]]) -> Score:
+def score(recordings: list[Recording], found: dict[str, list[Word]]) -> Score:
     """Compare the times of words that hypothesis and reference share."""
     result = Score()
     for recording in recordings:
-        words = times[recording.name]
+        words = found[recording.name]
         result.words += len(words)
         matcher = difflib.SequenceMatcher(
             None, [key(w.text) for w in recording.reference], [key(w.text) for w in words], autojunk=False
@@ -341,7 +342,15 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="JSON file that keeps the cross-attention words of one model")
     parser.add_argument("--every", type=int, default=3, help="take every n-th recording of synthetic and child")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--loops", action="store_true", help="keep recordings in which the recogniser loops")
+    parser.add_argument("--decoder", type=json.loads, default={}, help="other PocketSphinx options, as JSON")
+    parser.add_argument("--constants", type=json.loads, default={}, help="other constants of speech/times.py, as JSON")
     arguments = parser.parse_args()
+    times.DECODER.update(arguments.decoder)
+    for name, value in arguments.constants.items():
+        if not hasattr(times, name):
+            raise SystemExit(f"asrlsa.speech.times has no constant {name}")
+        setattr(times, name, value)
     sets = read_sets(arguments.data, arguments.textgrids, arguments.every)
     words = recognised(sets, arguments)
     begun = time.perf_counter()
@@ -352,8 +361,8 @@ def main() -> None:
     print("| set | times | start | end | filler start | filler overlap | filler over 200 ms early | aligned |")
     print("|-|-|-|-|-|-|-|-|")
     for name, everything in sets.items():
-        recordings = [r for r in everything if not looping(words[name][r.name])]
-        total, seconds = 0, sum(len(r.audio) for r in recordings) / RATE
+        recordings = [r for r in everything if arguments.loops or not looping(words[name][r.name])]
+        seconds = sum(len(r.audio) for r in recordings) / RATE
         cross = {r.name: words[name][r.name] for r in recordings}
         if any(r.reference for r in recordings):
             line(name, "cross-attention", score(recordings, cross))

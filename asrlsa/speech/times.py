@@ -30,6 +30,9 @@ SHORTEST_MS = 20
 NEAR_MS = 200
 """How far :func:`monotone` moves a word before it gives up on its time."""
 
+DECODER: dict[str, Any] = {"bestpath": False, "beam": 1e-120, "pbeam": 1e-120, "wbeam": 1e-120}
+"""PocketSphinx options. Its default ``bestpath`` replaces the Viterbi path by a search of a word lattice, which breaks
+alignments to a linear grammar, and its default word beam is so narrow that it prunes the only path there is."""
 BREAK_MS = 1000
 """Cross-attention gap at which a window is aligned in separate pieces: words may be missing in it."""
 PAD_MS = 500
@@ -149,9 +152,7 @@ class WordAligner:
         if self._decoder is None:
             from pocketsphinx import Decoder
 
-            # bestpath would replace the Viterbi path by a search of a word lattice, which breaks alignments of a linear
-            # grammar; and the default word beam is narrower than the others and prunes the only path there is.
-            self._decoder = Decoder(lm=None, loglevel="FATAL", bestpath=False, beam=1e-120, pbeam=1e-120, wbeam=1e-120)
+            self._decoder = Decoder(lm=None, loglevel="FATAL", **DECODER)
         return self._decoder
 
 
@@ -316,7 +317,7 @@ def monotone(words: Sequence[Word], regions: Sequence[Span]) -> tuple[Word, ...]
     Returns:
         The same words in the same order.
     """
-    joined = _joined(regions)
+    joined = _joined(regions) if regions else [Span(0, 1 << 62)]
     placed: list[tuple[int, Span]] = []
     for index, word in enumerate(words):
         if word.start is None or word.end is None:
@@ -351,15 +352,13 @@ def _joined(regions: Sequence[Span]) -> list[Span]:
 
 def _region(span: Span, regions: Sequence[Span]) -> Span | None:
     """The region that shares most with a span, else the nearest one within ``NEAR_MS``, else None."""
-    if not regions:
-        return Span(0, 1 << 62)
 
     def distance(region: Span) -> int:
         # Negative where they overlap: minus the length they share.
         return max(region.start, span.start) - min(region.end, span.end)
 
-    best = min(regions, key=distance)
-    return best if distance(best) <= NEAR_MS else None
+    best = min(regions, key=distance, default=None)
+    return best if best is not None and distance(best) <= NEAR_MS else None
 
 
 def _clamped(start: int, end: int, region: Span) -> tuple[int, int]:
