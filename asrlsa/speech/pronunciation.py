@@ -45,6 +45,8 @@ LETTERS: dict[str, str] = {
     "y": "W AY", "z": "Z IY",
 }  # fmt: skip
 
+MASKED = frozenset({"xxx", "yyy", "www"})
+"""CHAT's marks for speech that was not transcribed: nothing to pronounce."""
 VOWELS = frozenset(["AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW"])
 _VOICELESS = frozenset(["P", "T", "K", "F", "TH"])
 _SIBILANT = frozenset(["S", "Z", "SH", "ZH", "CH", "JH"])
@@ -104,11 +106,13 @@ def units(text: str, lookup: Lookup, following: Sequence[str] = ()) -> tuple[Uni
         following: The words after it, nearest first: a fragment often begins the word that is said next.
 
     Returns:
-        The units, or an empty tuple where nothing pronounceable is left (``-``, ``♪``, another script).
+        The units, or an empty tuple where nothing pronounceable is left (``-``, ``♪``, ``xxx``, another script).
     """
     plain = _ascii(text).strip(' \t.,;:!?"()[]{}<>*_~')
     nexts = [re.sub(r"[^a-z']", "", _ascii(word).lower()) for word in following]
     whole = plain.lower().strip("-'")
+    if whole in MASKED:
+        return ()
     broken_off = re.fullmatch(r"-*([A-Za-z']*[A-Za-z])-+", plain)
     if broken_off and whole not in FILLERS:
         return (_fragment(broken_off.group(1).lower(), nexts, lookup),)
