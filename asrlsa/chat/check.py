@@ -57,6 +57,7 @@ class _FileCheck:
         self.in_body = False
         self.last_begin = 0
         self.ends: dict[str, int] = {}
+        self.long_events: dict[str, tuple[int, int]] = {}
 
     def problems(self, text: str) -> Iterator[Problem]:
         """Yield every problem of the file."""
@@ -74,6 +75,8 @@ class _FileCheck:
             yield Problem(number + 1, 1, "after-end", "nothing may follow @End and its line end")
         yield from self.headers.finish(number)
         yield from self._media()
+        for label, place in self.long_events.items():
+            yield Problem(*place, "long-event", f"&{{{label} has no end: &}}{label}")
 
     def _line(self, line: Line) -> Iterator[Problem]:
         """Check one line."""
@@ -120,8 +123,21 @@ class _FileCheck:
             yield from self._bullet(line, bullet[1], bullet.start(1))
         self.main_text = text
         self.timed = self.timed or "\x15" in text
+        if "&{" in text or "&}" in text:
+            yield from self._long_events(line, text)
         for offset, code, message, severity in main_tier_problems(text, self.headers.languages):
             yield Problem(*line.place_in_value(offset), code, message, severity)
+
+    def _long_events(self, line: Line, text: str) -> Iterator[Problem]:
+        """Pair ``&{l=x`` with ``&}l=x``, which may stand in a later utterance."""
+        for token in lex(text):
+            if token.kind == "event" and token.text[1] in "{}":
+                place = line.place_in_value(token.column - 1)
+                label = token.text[2:]
+                if token.text[1] == "{":
+                    self.long_events[label] = place
+                elif self.long_events.pop(label, None) is None:
+                    yield Problem(*place, "long-event", f"{token.text} ends what nothing began: &{{{label}")
 
     def _bullet(self, line: Line, times: str, offset: int) -> Iterator[Problem]:
         """Check the final bullet against the utterances before."""

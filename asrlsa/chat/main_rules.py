@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from asrlsa.chat.lexer import CA_PAIRS, Token, lex
+from asrlsa.chat.lexer import ARROWS, CA_PAIRS, Token, lex
 from asrlsa.chat.problems import Finding
 from asrlsa.chat.word_rules import word_problems
 from asrlsa.chat.words import filler_name
@@ -28,6 +28,7 @@ _CONTENT = SPOKEN | {"event", "omission", "action", "interposed", "pause"}
 _SCOPED = frozenset(("retrace", "repeat", "replacement", "error", "overlap", "annotation"))
 _WORD_LIKE = frozenset(("word", "filled_pause", "fragment", "nonword", "mask", "omission"))
 _CODABLE = SPOKEN | {"event", "omission", "action", "close", "unknown"}
+_REPLACEABLE = frozenset(("word", "mask", "omission", "unknown"))
 _AFTER_RETRACE = SPOKEN | {"event", "interposed", "pause", "open"}
 
 _HINTS = {
@@ -45,6 +46,11 @@ _HINTS = {
 _DASHES = frozenset("–—―−-‐‑‒")
 _BULLET = re.compile(r"\x15(\d+)_(\d+)\x15\Z")
 _CODE_FORM = re.compile(r"\[(?:\*[^ \]]|=[!?]?[^ !?\]]|%[^ \]]|\+[^ \]]|\^[^ \]])")
+_FORMS = {
+    "event": re.compile(r"&(?:=|[{}][a-z]=)[\w:'-]+\Z"),
+    "interposed": re.compile(r"&\*[A-Za-z0-9_'+-]{1,7}:[^\W\d_][\w:'+^-]*\Z"),
+}
+_EXAMPLES = {"event": "&=laughs", "interposed": "&*MOT:mhm"}
 _SWITCH = re.compile(r"@s(?::[a-z]{3})?\Z")
 _SPACES = re.compile(r"[^\S ]")
 
@@ -85,6 +91,8 @@ def _may_touch(before: Token, token: Token) -> bool:
         or token.kind in ("close", "ca")
         or (before.kind == "quote" and before.text == "“")
         or (token.kind == "quote" and token.text == "”")
+        or (token.kind == "separator" and token.text[0] in ARROWS)
+        or (before.kind == "separator" and before.text[-1] in ARROWS)
         or "unknown" in (before.kind, token.kind)
     )
 
@@ -110,6 +118,10 @@ def _items(tokens: Sequence[Token], languages: Sequence[str]) -> Iterator[Findin
             yield from _word(token, fillers)
         elif kind == "unknown":
             yield _unknown(token)
+        elif kind in _FORMS and not _FORMS[kind].match(text):
+            yield Finding(_offset(token), "code", f"{text} is not in the form of {_EXAMPLES[kind]}")
+        elif kind == "replacement":
+            yield from _replacement(token)
         elif kind == "bullet":
             match = _BULLET.match(text)
             if not match:
@@ -130,6 +142,19 @@ def _items(tokens: Sequence[Token], languages: Sequence[str]) -> Iterator[Findin
             yield Finding(_offset(token), "code", f"a space must follow the sign in {text}")
         elif kind == "annotation" and (text in ("[c]", '["]') or text[1] in "$#"):
             yield Finding(_offset(token), "legacy-code", f"an old code: {text}")
+
+
+def _replacement(token: Token) -> Iterator[Finding]:
+    """Check that ``[: target]`` holds words."""
+    if token.text.startswith("[::"):
+        yield Finding(_offset(token), "legacy-code", f"write [: ] instead of {token.text}")
+    start = len(token.text) - len(token.text[1:-1].lstrip(":")) - 1
+    for inner in lex(token.text[start:-1]):
+        place = _offset(token) + start + _offset(inner)
+        if inner.kind != "word":
+            yield Finding(place, "code", f"a replacement holds words, not {inner.text}")
+        else:
+            yield from (Finding(place + offset, code, text) for offset, code, text in word_problems(inner.text))
 
 
 def _word(token: Token, fillers: frozenset[str]) -> Iterator[Finding]:
@@ -163,14 +188,14 @@ def _unknown(token: Token) -> Finding:
 
 def _switches(tokens: Sequence[Token], languages: Sequence[str]) -> Iterator[Finding]:
     """Check the words that are marked as said in another language."""
-    words = [token for token in tokens if token.kind in ("word", "mask")]
-    marked = [token for token in words if _SWITCH.search(token.text)]
+    marked = [token for token in tokens if token.kind in _WORD_LIKE and _SWITCH.search(token.text)]
+    others = [token for token in tokens if token.kind in ("word", "mask") and token not in marked]
     if languages:
         for token in marked:
             if token.text.endswith("@s") and len(languages) < 2:
                 message = f"{token.text} needs a second language in @Languages, or its code: @s:spa"
                 yield Finding(_offset(token) + token.text.rindex("@"), "language", message)
-    if marked and len(marked) == len(words):
+    if marked and not others:
         yield Finding(_offset(marked[0]), "language", "every word is marked @s: write [- spa] before the utterance")
 
 
@@ -211,10 +236,10 @@ def _order(tokens: Sequence[Token]) -> Iterator[Finding]:
                 )
         elif kind == "postcode" and not ended:
             yield Finding(_offset(token), "postcode", f"{token.text} must follow the terminator")
-        elif kind in ("linker", "language") and previous is not None and previous.kind not in ("linker", "language"):
+        elif kind in ("linker", "language") and previous is not None and previous.kind != "linker":
             yield Finding(_offset(token), "linker", f"{token.text} must stand first in the utterance")
-        elif kind == "separator" and token.text[0] in ",„‡":
-            if not spoke:
+        elif kind == "separator" and token.text[0] in ",„‡;":
+            if not spoke and token.text[0] != ";":
                 yield Finding(_offset(token), "separator", f"a word must stand before {token.text}")
             elif len(token.text) > 1 or (previous is not None and previous.kind == "separator"):
                 yield Finding(_offset(token), "separator", "two separators stand side by side")
@@ -223,6 +248,8 @@ def _order(tokens: Sequence[Token]) -> Iterator[Finding]:
             if quoted not in (0, 1):
                 yield Finding(_offset(token), "quote", f"{token.text} has no partner: quoted words stand in “ ”")
                 quoted = 0
+            elif not quoted and previous is not None and previous.text == "“":
+                yield Finding(_offset(token), "quote", "“ ” holds nothing")
         if kind != "bullet":
             previous = token
     end = _offset(tokens[-1]) + len(tokens[-1].text) if tokens else 0
@@ -255,8 +282,6 @@ def _groups(tokens: Sequence[Token]) -> Iterator[Finding]:
                 yield Finding(_offset(token), "group", "no space may stand before >")
             if following is None or following.kind not in _SCOPED:
                 yield Finding(_offset(token), "group", "a code such as [/] must follow the group < >")
-            elif following.kind == "replacement":
-                yield Finding(_offset(following), "code", "a replacement is for one word, not for a group")
         elif token.kind == "terminator" and stack:
             break
     for opened in stack:
@@ -266,22 +291,25 @@ def _groups(tokens: Sequence[Token]) -> Iterator[Finding]:
 def _retraces(tokens: Sequence[Token]) -> Iterator[Finding]:
     """Check that scoped codes have an item before them, and retraces words before and something said after."""
     spoken_in_group = [False]
-    item_spoken = retraced = False
+    item_spoken = retraced = coded = False
     previous = ""
     open_retrace: Token | None = None
     for token in tokens:
         kind, text = token.kind, token.text
         if kind in _SCOPED:
-            if previous not in _CODABLE:
+            if previous not in (_REPLACEABLE if kind == "replacement" else _CODABLE):
                 yield Finding(_offset(token), "code-place", f"{text} must follow a word or a group directly")
+            elif kind == "replacement" and coded:
+                yield Finding(_offset(token), "code-place", f"{text} must be the first code of its word")
             elif kind == "retrace" and retraced:
                 yield Finding(_offset(token), "code-place", f"{text} follows another retrace code")
             elif kind == "retrace" and not item_spoken:
                 yield Finding(_offset(token), "retrace", f"no word stands before {text} that it takes back")
             if kind == "retrace":
                 open_retrace, retraced = token, True
+            coded = True
             continue
-        retraced = False
+        retraced = coded = False
         if kind == "open":
             spoken_in_group.append(False)
         elif kind == "close" and len(spoken_in_group) > 1:
@@ -293,9 +321,9 @@ def _retraces(tokens: Sequence[Token]) -> Iterator[Finding]:
         if open_retrace is not None:
             if kind in ("close", "terminator"):
                 yield Finding(_offset(open_retrace), "retrace", f"nothing follows {open_retrace.text}")
-            if kind in _AFTER_RETRACE or kind in ("close", "terminator"):
+            if (kind in _AFTER_RETRACE and text[:2] not in ("&{", "&}")) or kind in ("close", "terminator"):
                 open_retrace = None
-        previous = kind
+        previous = "long" if kind == "event" and text[1] in "{}" else kind
     if open_retrace is not None:
         yield Finding(_offset(open_retrace), "retrace", f"nothing follows {open_retrace.text}")
 

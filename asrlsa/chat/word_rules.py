@@ -128,6 +128,8 @@ def _structure(body: str, text: str) -> list[WordProblem]:
     letters = re.sub(r"[^\w'(]|[\d_]", "", bare)
     if not any(map(str.isalpha, bare)) or not said.heard:
         return [_problem(0, "empty-word", text)]
+    if said.meant.lower() in ("xx", "xxx", "yy", "yyy", "ww", "www"):
+        found.append(_problem(0, "legacy-code", text, "xxx"))
     if bare[0] == "-" or bare[-1] == "-" or "--" in bare:
         found.append(_problem(0, "hyphen", text))
     if (bare[0] == "'" and bare[-1] == "'" and len(bare) > 2) or "''" in bare:
