@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from asrlsa.scoring.align import Counts, Op, align, count, levenshtein, stretches
+from asrlsa.scoring.align import Counts, Op, align, count, levenshtein
+from asrlsa.scoring.anchors import stretches
 from asrlsa.scoring.normalise import Policy, Stream, stream
 from asrlsa.scoring.samples import Sample, ScoredWord
 

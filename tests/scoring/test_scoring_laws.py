@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 from chat_files import chat_text
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from asrlsa.chat.parser import parse_chat, read_chat
 from asrlsa.evaluate import evaluate
 from asrlsa.scoring.align import align, count
+from asrlsa.scoring.measures import MEASURES
 from asrlsa.scoring.normalise import POLICIES, STEPS, normalise
 from asrlsa.scoring.scores import score_pair
 from asrlsa.scoring.sources import from_transcript
@@ -184,14 +186,27 @@ def test_normalising_twice_changes_nothing(word):
     assert tuple(made for one in once for made in normalise(one, steps)) == once
 
 
+def scores_perfectly(path: Path) -> None:
+    text = from_transcript(read_chat(path), path.stem)
+    made = score_pair(text, text, tuple(POLICIES))
+    assert all(counts.errors == 0 for counts in made.counts.values()), path
+    assert all(c.matched == c.reference == c.hypothesis for c in (*made.kinds.values(), made.relaxed)), path
+    assert made.attributed.errors == 0, path
+    assert made.diarization is None or made.diarization.error == 0, path
+    assert not any(made.boundaries.starts + made.boundaries.ends), path
+    assert all(pair.error(name) in (0, None) for pair in made.measures for name in MEASURES), path
+
+
+def test_every_sample_scores_perfectly_against_itself():
+    files = sorted((Path(__file__).resolve().parents[2] / "samples").glob("*.cha"))
+    assert files
+    for path in files:
+        scores_perfectly(path)
+
+
 @pytest.mark.shared
-def test_every_transcript_at_hand_scores_perfectly_against_itself(shared_data):
+def test_every_shared_transcript_scores_perfectly_against_itself(shared_data):
     files = sorted(shared_data.rglob("*.cha"))
     assert files
     for path in files:
-        text = from_transcript(read_chat(path), path.stem)
-        made = score_pair(text, text, tuple(POLICIES))
-        assert all(counts.errors == 0 for counts in made.counts.values()), path
-        assert all(c.matched == c.reference == c.hypothesis for c in made.kinds.values()), path
-        assert made.attributed.errors == 0, path
-        assert made.diarization is None or made.diarization.error == 0, path
+        scores_perfectly(path)
