@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -298,3 +299,26 @@ def test_help_and_import_are_light():
     )
     made = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert made.stdout.strip() == "[]"
+
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+def test_docs_name_every_policy_step_and_measure():
+    from asrlsa.scoring.measures import MEASURES
+    from asrlsa.scoring.normalise import POLICIES, STEPS
+    from asrlsa.scoring.samples import EVENT_KINDS
+
+    guide, measures = ((DOCS / name).read_text(encoding="utf-8") for name in ("evaluate.md", "measures.md"))
+    assert all(f"`{name}`" in guide for name in (*POLICIES, *STEPS))
+    flat = " ".join(guide.split()).replace("part-word", "part word")
+    assert all(kind.replace("_", " ") in flat for kind in EVENT_KINDS)
+    assert all(name in measures for name in MEASURES)
+
+
+def test_commands_in_the_docs_are_understood(corpus):
+    """Every option of every ``asrlsa evaluate`` line in the docs exists."""
+    known = run("--help").stdout
+    for name in ("evaluate.md", "ci-examples.md"):
+        for option in set(re.findall(r"(?<![\w-])--[a-z]+(?:-[a-z]+)*", (DOCS / name).read_text(encoding="utf-8"))):
+            assert option in known, (name, option)
