@@ -41,7 +41,8 @@ def _contraction(run: Run, p: int) -> int:
         free = base in pronouns or (base in run.restart_subjects and run.opens_clause(p) and base != "that")
         return int(free or (base in run.restart_subjects | run.grammar.question_words and run.troubled(p)))
     if "'" in key and after == base:
-        return int(base in pronouns or (base in run.restart_subjects and run.key(p + 2) in run.grammar.auxiliaries))
+        heads = run.restart_subjects | run.grammar.question_words
+        return int(base in pronouns or (base in heads and run.key(p + 2) in run.grammar.auxiliaries))
     return int(base in pronouns)  # "he's he'll"
 
 

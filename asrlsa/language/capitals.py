@@ -21,7 +21,7 @@ def decapitalised(words: Sequence[Word], table: LanguageTable) -> list[Word]:
 
     A capital at the start of a sentence stays if the word is in the table's list of names, follows a title, or is
     written with a capital elsewhere in the middle of a sentence. A capital in the middle stays unless the word is a
-    frequent one or is written small more often. Where common nouns have capitals (German), a word that the table does
+    function word or is written small more often. Where common nouns have capitals (German), a word that the table does
     not know keeps its own.
     """
     initial = _initial(words, table)
@@ -39,7 +39,9 @@ def decapitalised(words: Sequence[Word], table: LanguageTable) -> list[Word]:
             found.append(word)
             continue
         stem = _stem(core)
-        if core.endswith("-") or core.casefold() in table.closed or table.filler(core):
+        if not first and core in table.ambiguous_names:
+            small = False
+        elif core.endswith("-") or core.casefold() in table.closed or table.filler(core):
             small = True
         elif first and table.nouns_capitalised:
             small = lower[stem] > upper[stem]

@@ -43,6 +43,7 @@ class Clauses:
         self.spots = spots
         self.grammar = table.grammar
         self.subjects = table.grammar.subjects
+        self.closed = table.closed
 
     def key(self, p: int) -> str:
         """Return the word at ``p`` in small letters."""
@@ -124,6 +125,8 @@ class Clauses:
             if self.finite(p) or (verb in _CONTRACTED and base in self.subjects):
                 return True
             if self.key(p) in self.grammar.subject_pronouns and p + 1 < end:
+                return True
+            if self.key(p) == "you" and p + 1 < end and self.key(p + 1) not in self.closed:
                 return True
         return False
 
@@ -231,7 +234,8 @@ class Clauses:
         if before in grammar.complement_verbs and not (before in grammar.weak_complements and free):
             return False
         held = grammar.unfinished_verbs | grammar.auxiliaries | grammar.determiners | grammar.subject_pronouns
-        if before in held - grammar.pronoun_determiners - {"his"}:
+        answer = free and before in grammar.auxiliaries and self.question(start)  # "what did he do he ran"
+        if before in held - grammar.pronoun_determiners - {"his"} and not answer:
             return False
         if self._adverbial(p):
             asked = self.finite(p - 1) and not free  # "what happened next"

@@ -114,12 +114,23 @@ def _ordinal(digits: str, table: LanguageTable) -> list[str] | None:
 
 
 def year(digits: str, table: LanguageTable) -> list[str] | None:
-    """Return a number of four digits as a year is said, where the language says years in a way of their own."""
+    """Return a number of four digits without a separator: a year, a time or an address, said in pairs in English.
+
+    Numbers that count something have a separator (``1,984``) and are not read here.
+    """
     value = int(digits)
-    if not table.years_in_pairs or not (1100 <= value < 2000 or 2010 <= value < 2100):
+    if not table.years_in_pairs or value < 1000 or 2000 <= value < 2010 or value % 1000 == 0:
         return cardinal(digits, table)
-    words = _convert(digits, "year", table.numbers)
-    return [w for w in words if w not in table.number_words_dropped] if words else cardinal(digits, table)
+    if table.numbers != "en" or (value % 100 == 0 and value < 2000):
+        words = _convert(digits, "year", table.numbers) if 1100 <= value < 2100 else None
+        return [w for w in words if w not in table.number_words_dropped] if words else cardinal(digits, table)
+    if value % 100 == 0:
+        return cardinal(digits, table)
+    first, second = cardinal(digits[:2], table), cardinal(digits[2:].lstrip("0"), table)
+    if first is None or second is None:
+        return None
+    zero = table.number_words.get("minute_zero", "").split() if digits[2] == "0" else []
+    return [*first, *zero, *second]
 
 
 def plain_number(text: str, table: LanguageTable) -> list[str] | None:
@@ -304,6 +315,7 @@ _RULES: tuple[tuple[str, Rule], ...] = (
     (rf"(?P<number>{_NUMBER})%", _percent),
     (r"(?P<hour>\d{1,2})[:h](?P<minute>\d\d)(?P<half>[ap]\.?m)?", _time),
     (r"(?P<hour>\d{1,2})(?P<half>[ap]\.?m)", _hour),
+    (r"(?P<hour>1[0-2]|[1-9])\.(?P<minute>[1-5]0)(?P<half>[ap]\.?m)?", _time),  # "at 2.30": no decimal ends in 0
     (r"(?P<number>\d[\d,]*)\.?(?P<suffix>[^\W\d]+|[ºª°])", _suffixed),
     (r"(?P<number>\d+)(?P<suffix>\.)", _suffixed),
     (r"'?(?P<number>\d+)'?s", _plural),

@@ -185,6 +185,7 @@ class LanguageTable:
         abbreviations: Abbreviation in small letters without its full stop -> words.
         titles: Words that a name follows.
         names: Words that keep their capital.
+        ambiguous_names: Names that are also function words: they keep it in the middle of a sentence.
         acronym_words: Capitals that are said as a word.
         events: What stands in brackets -> name of the CHAT event.
         number_words: Words for the spelling of numbers.
@@ -216,6 +217,7 @@ class LanguageTable:
     abbreviations: Mapping[str, str] = field(default_factory=dict)
     titles: frozenset[str] = frozenset()
     names: frozenset[str] = frozenset()
+    ambiguous_names: frozenset[str] = frozenset()
     acronym_words: frozenset[str] = frozenset()
     events: Mapping[str, str] = field(default_factory=dict)
     number_words: Mapping[str, str] = field(default_factory=dict)
@@ -341,6 +343,7 @@ def _built(code: str, data: Mapping[str, Any]) -> LanguageTable:
         abbreviations=_mapping(data.get("abbreviations", _EMPTY)),
         titles=_words(names.get("titles", "")),
         names=_words(names.get("always", "")) | _words(names.get("titles", "")),
+        ambiguous_names=_words(names.get("ambiguous", "")),
         acronym_words=_words(names.get("acronym_words", "")),
         events=_mapping(data.get("events", _EMPTY)),
         number_words=_mapping(numbers),

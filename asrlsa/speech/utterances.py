@@ -348,23 +348,23 @@ class _Stream:
         dangling = Clauses(spots, self.table).dangling(len(spots) - 1) and len(spots) > 1
         dangling = dangling or spots[-1].key in self.table.grammar.coordinators | self.table.grammar.open_endings
         if last.kind == "fragment" or last.mark == "—" or reason == "break" or dangling:
-            return self._broken_off(end, trailing=last.mark == "..." or last.kind == "filled_pause")
+            cut = last.kind == "fragment" or last.mark == "—" or reason == "break"
+            return self._broken_off(end, cut=cut, trailing=last.mark == "..." or last.kind == "filled_pause")
         if last.mark == "..." or (last.kind == "filled_pause" and last.mark not in FINAL_MARKS):
             return "+..."
         if last.mark == ".":
             return "."
         return "?" if is_question(spots, self.table) else "."
 
-    def _broken_off(self, end: int, *, trailing: bool) -> str:
-        """Return the terminator of an utterance that is not finished."""
+    def _broken_off(self, end: int, *, cut: bool, trailing: bool) -> str:
+        """Return the terminator of an utterance that is not finished; ``cut``: in the middle of a word or clause."""
         word = self.words[end - 1]
-        following = self.words[end] if end < len(self.words) else None
-        if self.others.take_over(word) and not trailing:
+        if trailing:
+            return "+..."
+        if self.others.take_over(word):
             return "+/."
-        soon = (
-            following is not None
-            and word.end is not None
-            and following.start is not None
-            and following.start - word.end <= self.options.restart_ms
-        )
-        return "+//." if soon and not trailing and self.cuts[end - 1] != "turn" else "+..."
+        following = self.words[end] if end < len(self.words) else None
+        if following is None or self.cuts[end - 1] == "turn" or following.start is None or word.end is None:
+            return "+..."
+        soon = self.options.restart_ms if cut else TRAILING_MS
+        return "+//." if following.start - word.end <= soon else "+..."
