@@ -50,7 +50,6 @@ def test_a_whole_file(judge) -> None:
         "@ID:\teng|asrlsa|CHI|4;06.|female|||Target_Child|||\n@ID:\teng|asrlsa|MOT|||||Mother|||\n"
         "@Media:\tx, audio\n@Date:\t05-MAR-2024\n@Comment:\tasrlsa 0.1 base\n"
         "*CHI:\tI [/] &-um I &+r ran . \x150_1000\x15\n"
-        # The main tier has `&-um` before the second I, the words after the first.
         "%wor:\tI \x150_100\x15 um \x15100_300\x15 I \x15300_400\x15 ran \x15500_900\x15 .\n"
         "*MOT:\tyes . \x15900_1200\x15\n%wor:\tyes \x15950_1150\x15 .\n@End\n"
     )
