@@ -64,6 +64,10 @@ def test_monotone_invents_no_time(found, speech):
             assert after.end >= before.start - NEAR_MS - SHORTEST_MS
 
 
+def test_monotone_drops_a_moved_word_that_is_pushed_too_far():
+    assert ends(monotone(timed((241, 282), (0, 0)), [Span(0, 41)])) == [(None, None), (0, 20)]
+
+
 def test_monotone_finds_no_room_in_regions_shorter_than_a_word():
     assert ends(monotone(timed((100, 200)), [Span(100, 110)])) == [(None, None)]
 

@@ -326,14 +326,20 @@ def monotone(words: Sequence[Word], regions: Sequence[Span]) -> tuple[Word, ...]
         if region is None:
             continue
         start, end = _clamped(word.start, max(word.end, word.start + SHORTEST_MS), region)
-        if placed:
+        if placed and start < placed[-1][1].end:
             number, previous = placed[-1]
-            shortened = Span(previous.start, max(previous.start + SHORTEST_MS, min(previous.end, start)))
-            start = max(start, shortened.end)
-            end = max(end, start + SHORTEST_MS)
-            if start - word.start > NEAR_MS or end > region.end:
-                continue
-            placed[-1] = number, shortened
+            shortened = Span(previous.start, max(previous.start + SHORTEST_MS, start))
+            if (words[number].start or 0) - shortened.end > NEAR_MS:
+                # It had been moved here out of a silence further on; what is left of it is too far from there.
+                placed.pop()
+            else:
+                start = max(start, shortened.end)
+                end = max(end, start + SHORTEST_MS)
+                if start - word.start > NEAR_MS or end > region.end:
+                    continue
+                placed[-1] = number, shortened
+        if placed and start < placed[-1][1].end:
+            continue
         placed.append((index, Span(start, end)))
     spans = dict(placed)
     return tuple(_timed(word, spans.get(index), 0) for index, word in enumerate(words))
