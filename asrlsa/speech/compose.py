@@ -16,6 +16,7 @@ from asrlsa.speech.utterances import Draft, UtteranceOptions, split_utterances
 from asrlsa.types import Participant, Transcript, Utterance, Word
 
 DEFAULT_SPEAKERS = 2
+SHORT_SPEECH_MS = 10_000  # less speech than this is not split over two speakers unless their voices say so
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +92,13 @@ def _voices(heard: Recognised, options: TranscribeOptions, participants: Sequenc
     if heard.tracker is None:
         turns = channel_turns(heard.regions)
         return Diarization(turns, len({t.speaker for t in turns}), {}, "one speaker a channel")
-    count = options.speakers
-    if count is None:
-        count = len(participants) or DEFAULT_SPEAKERS
-    return heard.tracker.finish(count or "auto")
+    if options.speakers is not None:
+        return heard.tracker.finish(options.speakers or "auto")
+    if participants:
+        return heard.tracker.finish(len(participants))
+    if sum(r.duration for r in heard.regions[0]) < SHORT_SPEECH_MS:
+        return heard.tracker.finish("auto", max_speakers=DEFAULT_SPEAKERS)
+    return heard.tracker.finish(DEFAULT_SPEAKERS)
 
 
 def _attributed(heard: Recognised, diarization: Diarization) -> list[Word]:
@@ -122,7 +126,7 @@ def _utterance(
         return None
     starts = [w.start for w in draft.words if w.start is not None]
     ends = [w.end for w in draft.words if w.end is not None]
-    participant = mapping.get(draft.speaker)
+    participant = mapping.get(draft.speaker or "")
     code = participant.code if participant is not None else "PAR0"
     return Utterance(
         speaker=code,
