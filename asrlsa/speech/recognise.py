@@ -262,8 +262,9 @@ class Recognition:
                 waiting.append(item)
             windows = [w for w in waiting if isinstance(w, _Item)]
             if windows and (item is None or len(windows) >= self._batch):
-                for first in range(0, len(windows), self._batch):
-                    self._decode(windows[first : first + self._batch])
+                size = self._batch  # may shrink while these are decoded
+                for first in range(0, len(windows), size):
+                    self._decode(windows[first : first + size])
             elif item is not None and windows:
                 continue
             for done in waiting:
@@ -284,10 +285,10 @@ class Recognition:
         except (RuntimeError, MemoryError) as error:
             if len(items) == 1 or not _out_of_memory(error):
                 raise
-            self._batch = max(1, len(items) // 2)
-            self._on_note(f"not enough memory for {len(items)} windows at once; going on with {self._batch}")
-            for first in range(0, len(items), self._batch):
-                self._decode(items[first : first + self._batch])
+            half = self._batch = max(1, len(items) // 2)
+            self._on_note(f"not enough memory for {len(items)} windows at once; going on with {half}")
+            for first in range(0, len(items), half):
+                self._decode(items[first : first + half])
             return
         del encoded
         give_back()

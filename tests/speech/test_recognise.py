@@ -1,0 +1,195 @@
+"""The three stages with a stand-in for the model: batches, memory, loops, languages, failures."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import pytest
+
+from asrlsa.errors import AsrlsaError, MediaError
+from asrlsa.speech.decode import Decoded, DecodingOptions
+from asrlsa.speech.recognise import Recognised, RecogniseOptions, Recognition, Source
+from asrlsa.types import Word
+
+SECOND = 16_000
+
+
+class Encoded:
+    def __init__(self, rows: list[np.ndarray]) -> None:
+        self.rows, self.size = rows, len(rows)
+
+    def take(self, rows: list[int]) -> Encoded:
+        return Encoded([self.rows[i] for i in rows])
+
+
+class Model:
+    """Writes one word a window; what it does wrong is scripted."""
+
+    multilingual = True
+
+    def __init__(self, *, room: int = 100, loops: int = 0, spoken: str = "en", log_probability: float = -0.3) -> None:
+        self.room, self.loops, self.spoken, self.log_probability = room, loops, spoken, log_probability
+        self.calls: list[tuple[int, int, int]] = []
+        self.asked: list[str] = []
+
+    def features(self, audio: np.ndarray) -> np.ndarray:
+        return audio[:1]
+
+    def encode(self, features: list[np.ndarray]) -> Encoded:
+        if len(features) > self.room:
+            raise RuntimeError("CUDA failed with error out of memory")
+        return Encoded(features)
+
+    def languages(self, encoded: Encoded) -> list[dict[str, float]]:
+        return [{self.spoken: 0.8, "en": 0.1}] * encoded.size
+
+    def decode(
+        self,
+        encoded: Encoded,
+        durations: list[int],
+        *,
+        language: list[str],
+        prompt: list[str | None],
+        options: DecodingOptions,
+        ban_ngrams: int,
+    ) -> list[Decoded]:
+        self.calls.append((encoded.size, options.beam_size, ban_ngrams))
+        self.asked.extend(language)
+        words: tuple[Word, ...] = (Word("hello", 300, 700, 0.9),)
+        if len([c for c in self.calls if c]) <= self.loops:
+            words += tuple(Word("so", 800, 800, 0.9) for _ in range(20))
+        return [Decoded(words, self.log_probability, 0.1, truncated=False)] * encoded.size
+
+
+class Talk(AbstractContextManager["Talk"]):
+    """A recording of speech as the scripted detector sees it: not zero."""
+
+    def __init__(self, seconds: int, error: AsrlsaError | None = None) -> None:
+        self.seconds, self.error = seconds, error
+        self.notes: list[str] = []
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for _ in range(self.seconds):
+            block = np.ones(SECOND, np.float32)
+            block[-SECOND // 2 :] = 0
+            yield block
+        if self.error:
+            raise self.error
+
+    def __exit__(self, *error: object) -> None:
+        return None
+
+
+@pytest.fixture(autouse=True)
+def _scripted(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Detector:
+        def __call__(self, audio: np.ndarray) -> np.ndarray:
+            return (np.abs(audio.reshape(-1, 512)).max(axis=1) > 0).astype(np.float32)
+
+    monkeypatch.setattr("asrlsa.speech.windows.SpeechProbability", Detector)
+
+
+def run(
+    model: Model, talks: list[Talk], **options: Any
+) -> tuple[list[Recognised], list[tuple[Source, AsrlsaError]], list[str]]:
+    finished: list[Recognised] = []
+    failed: list[tuple[Source, AsrlsaError]] = []
+    notes: list[str] = []
+    chosen = RecogniseOptions(
+        **{"language": "en", "prompt": lambda code: None, "align": False, "track_speakers": False, **options}
+    )
+    openers: list[Callable[[], Talk]] = [lambda t=t: t for t in talks]  # type: ignore[misc]
+    Recognition(
+        model,  # type: ignore[arg-type]
+        chosen,
+        on_finished=finished.append,
+        on_failed=lambda source, error: failed.append((source, error)),
+        on_note=notes.append,
+    ).run([Source(n, (o,)) for n, o in enumerate(openers)])
+    return finished, failed, notes
+
+
+def test_windows_of_different_recordings_share_a_batch_and_results_come_in_order():
+    model = Model()
+    finished, failed, _ = run(model, [Talk(5), Talk(3), Talk(7)], batch_size=3)
+    assert [r.source.key for r in finished] == [0, 1, 2]
+    assert [r.duration for r in finished] == [5_000, 3_000, 7_000]
+    assert not failed
+    assert model.calls == [(3, 1, 0)]
+    assert all([w.text for w in r.words[0]] == ["hello"] for r in finished)
+
+
+def test_out_of_memory_halves_the_batch_and_loses_nothing():
+    model = Model(room=1)
+    finished, failed, notes = run(model, [Talk(4)] * 4, batch_size=4)
+    assert len(finished) == 4
+    assert not failed
+    assert {size for size, _, _ in model.calls} == {1}
+    assert notes[0] == "not enough memory for 4 windows at once; going on with 2"
+
+
+def test_no_memory_for_even_one_window_ends_the_run():
+    with pytest.raises(RuntimeError, match="out of memory"):
+        run(Model(room=0), [Talk(4)])
+
+
+def test_a_loop_is_decoded_again_with_a_wider_search_before_ngrams_are_banned():
+    model = Model(loops=1)
+    finished, _, _ = run(model, [Talk(4)])
+    assert model.calls == [(1, 1, 0), (1, 5, 0)]
+    assert [w.text for w in finished[0].words[0]] == ["hello"]
+    assert "decoded again" in finished[0].notes[0]
+
+    stubborn = Model(loops=2)
+    run(stubborn, [Talk(4)])
+    assert stubborn.calls == [(1, 1, 0), (1, 5, 0), (1, 5, 4)]
+
+
+def test_a_loop_that_stays_is_written_xxx_and_said():
+    finished, _, _ = run(Model(loops=9), [Talk(4)])
+    assert [w.text for w in finished[0].words[0]] == ["hello", "xxx"]
+    assert "xxx" in finished[0].notes[0]
+
+
+def test_a_guess_over_speech_is_unintelligible():
+    finished, _, _ = run(Model(log_probability=-2.5), [Talk(4)])
+    assert [w.text for w in finished[0].words[0]] == ["xxx"]
+
+
+def test_the_language_is_heard_and_an_english_only_model_is_not_asked():
+    model = Model(spoken="es")
+    finished, _, _ = run(model, [Talk(4)], language=None)
+    assert finished[0].language == "es"
+    assert model.asked == ["es"]
+
+
+def test_a_recording_that_breaks_fails_alone():
+    broken = Talk(4, MediaError("talk.wav: damaged"))
+    finished, failed, _ = run(Model(), [Talk(4), broken, Talk(4)])
+    assert [r.source.key for r in finished] == [0, 2]
+    assert [(s.key, str(e)) for s, e in failed] == [(1, "talk.wav: damaged")]
+
+
+def test_a_crash_in_the_reader_is_not_swallowed():
+    class Broken(Talk):
+        def __iter__(self) -> Iterator[np.ndarray]:
+            raise ZeroDivisionError("a bug")
+
+    with pytest.raises(ZeroDivisionError):
+        run(Model(), [Broken(4)])
+    assert all(t.name not in ("reader", "finisher") for t in threading.enumerate())
+
+
+def test_three_hours_need_the_memory_of_a_few_windows():
+    import tracemalloc
+
+    tracemalloc.start()
+    finished, _, _ = run(Model(), [Talk(3 * 3600)], batch_size=2)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert finished[0].duration == 3 * 3600 * 1000
+    assert peak < 60 * 1024 * 1024  # three hours of samples alone would be 691 MB
