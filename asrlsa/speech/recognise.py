@@ -453,13 +453,15 @@ def absolute_words(window: Window, words: Sequence[Word]) -> list[Word]:
 def refined(window: Window, words: Sequence[Word], aligner: WordAligner) -> list[Word]:
     """Align the words of each contiguous piece of the window to its audio."""
     done: list[Word] = []
-    rest = list(words)
+    first = 0
     for n, (piece, audio) in enumerate(pieces_of(window)):
-        last = n == len(window.pieces) - 1
-        mine = [w for w in rest if last or w.start is None or w.start < piece.end]
-        rest = rest[len(mine) :]
-        if mine:
-            done.extend(aligner.refine(audio, mine, piece.start))
+        last = len(words)
+        if n < len(window.pieces) - 1:
+            beyond = (i for i in range(first, len(words)) if (words[i].start or 0) >= piece.end)
+            last = next(beyond, last)
+        if first < last:
+            done.extend(aligner.refine(audio, words[first:last], piece.start))
+        first = last
     return done
 
 

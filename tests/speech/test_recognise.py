@@ -193,3 +193,22 @@ def test_three_hours_need_the_memory_of_a_few_windows():
     tracemalloc.stop()
     assert finished[0].duration == 3 * 3600 * 1000
     assert peak < 60 * 1024 * 1024  # three hours of samples alone would be 691 MB
+
+
+def test_every_word_of_a_window_is_aligned_once_with_the_audio_of_its_piece():
+    from asrlsa.speech.recognise import refined
+    from asrlsa.speech.windows import Window
+    from asrlsa.types import Span
+
+    pieces = (Span(0, 1_000), Span(5_000, 6_000), Span(9_000, 10_000))
+    window = Window(np.zeros(3 * SECOND, np.float32), pieces, pieces, 0.9)
+    words = [Word("a", 0, 100), Word("b"), Word("c", 5_100, 5_200), Word("d", 4_900, 5_000), Word("e", 9_100, 9_200)]
+    seen: list[tuple[int, int, str]] = []
+
+    class Aligner:
+        def refine(self, audio: np.ndarray, mine: list[Word], offset: int) -> tuple[Word, ...]:
+            seen.append((len(audio), offset, "".join(w.text for w in mine)))
+            return tuple(mine)
+
+    assert [w.text for w in refined(window, words, Aligner())] == list("abcde")  # type: ignore[arg-type]
+    assert seen == [(SECOND, 0, "ab"), (SECOND, 5_000, "cd"), (SECOND, 9_000, "e")]
