@@ -377,7 +377,7 @@ def recognise_options(model: Model, options: TranscribeOptions, recogniser: Reco
         decoding=decoding,
         batch_size=options.batch_size or batch_size(model.name, recogniser.device),
         align=options.align,
-        track_speakers=options.channels == "mix",
+        speaker_model=options.speaker_model,
     )
 
 

@@ -35,6 +35,10 @@ def transcribe(
         str | None,
         typer.Option(help='Who speaks: "CHI Target_Child age=4;6 sex=female, INV Investigator".'),
     ] = None,
+    speaker_model: Annotated[
+        str | None,
+        typer.Option(help="Speaker embedding model: an .onnx file, or owner/name/file.onnx on the hub."),
+    ] = None,
     channels: Annotated[
         str, typer.Option(help="mix joins the channels of a recording; speakers takes each for one speaker.")
     ] = "mix",
@@ -92,6 +96,7 @@ def transcribe(
         batch_size=_count("batch size", batch_size, auto=0) or 0,
         align=align,
         speakers=None if speakers is None else _count("speakers", speakers, auto=0),
+        speaker_model=speaker_model,
         channels=channels,
         participants=parse_participants(participants) if participants else (),
         pause_short_ms=round(pause * 1000),

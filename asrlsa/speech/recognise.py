@@ -118,6 +118,7 @@ class RecogniseOptions:
         batch_size: Windows decoded together at most.
         align: Refine word times by forced alignment where possible.
         track_speakers: Follow voices in recordings of one channel.
+        speaker_model: Embedding model for that; None takes the packaged one.
     """
 
     language: str | None
@@ -126,6 +127,7 @@ class RecogniseOptions:
     batch_size: int = 4
     align: bool = True
     track_speakers: bool = True
+    speaker_model: str | None = None
 
 
 class Recognition:
@@ -161,6 +163,7 @@ class Recognition:
         self._done: queue.Queue[_Item | _End | None] = queue.Queue(max(2, options.batch_size))
         self._stop = threading.Event()
         self._crash: BaseException | None = None
+        self._voices = SpeakerEncoder(threads=1, model=options.speaker_model) if options.track_speakers else None
         self._votes: dict[int, dict[str, float]] = {}
         self._heard: dict[int, Milliseconds] = {}
 
@@ -382,7 +385,6 @@ class Recognition:
     def _finish(self) -> None:
         results: dict[int, Recognised] = {}
         aligners: dict[str, WordAligner] = {}
-        encoder = SpeakerEncoder(threads=1) if self._options.track_speakers else None
         while True:
             item = self._get(self._done)
             if item is None:
@@ -393,8 +395,8 @@ class Recognition:
                 result = results[key] = Recognised(item.source)
                 result.words = [[] for _ in item.source.channels]
                 result.regions = [[] for _ in item.source.channels]
-                if encoder is not None and len(item.source.channels) == 1:
-                    result.tracker = SpeakerTracker(encoder)
+                if self._voices is not None and len(item.source.channels) == 1:
+                    result.tracker = SpeakerTracker(self._voices)
             if isinstance(item, _Item):
                 self._take_window(result, item, aligners)
                 continue
