@@ -1,11 +1,12 @@
 # Needs only make and Python 3.10 to 3.13; everything is installed under this folder.
 #
-#   make demo    install with the starter models, transcribe samples/ into demo/, show one transcript
-#   make test    install what the tests need, run every check and every test
-#   make lint    the checks alone: ruff, mypy, import-linter
-#   make format  let ruff put the code in shape
-#   make docs    write docs/cli.md from the commands' own help
-#   make clean   remove what these made (distclean: the environments too)
+#   make demo     install with the starter models, transcribe samples/ into demo/, show one transcript
+#   make test     install what the tests need, run every check and every test
+#   make lint     the checks alone: ruff, mypy, import-linter
+#   make format   let ruff put the code in shape
+#   make docs     write docs/cli.md from the commands' own help
+#   make example  write the before/after example of README.md from a fresh run
+#   make clean    remove what these made (distclean: the environments too)
 #
 # Another Python: make PYTHON=python3.12 demo
 
@@ -18,7 +19,7 @@ PIP    := -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format docs clean distclean
+.PHONY: help demo test lint format docs example clean distclean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -71,6 +72,9 @@ format: $(STAMPS)/dev
 
 docs: $(STAMPS)/dev
 	$(BIN)/python docs/make_cli.py
+
+example: $(STAMPS)/dev
+	$(BIN)/python docs/make_example.py
 
 clean:
 	rm -rf demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
