@@ -158,7 +158,7 @@ class AudioStream(Iterator["Samples"]):
         except BaseException:
             self._container.close()
             raise
-        self._mixer = Mixer(channel)
+        self._mixer = Mixer(channel, [c.name for c in self._track.codec_context.layout.channels])
         self._timeline = _Timeline(self)
         self._blocks = self._cut(block_ms * SAMPLES_PER_MS)
         self._first: Samples | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,15 +11,20 @@ if TYPE_CHECKING:
 
     Samples = npt.NDArray[np.float32]
 
+_NO_VOICE = frozenset(("LFE", "LFE2"))
 _OPPOSITE = 0.1  # a sum of two channels at under a tenth of either's level: they cancel each other
+_FEWEST = 1600  # samples; a shorter rest of a recording may look opposite by chance
 _LOUD = 4.0  # a float sample beyond this was never scaled to -1..1
 
 
 class Mixer:
     """Turns (channels, samples) blocks into mono within -1 to 1, and remembers what it had to repair."""
 
-    def __init__(self, channel: int | None) -> None:
-        """Mix to mono, or take ``channel`` (from 0)."""
+    def __init__(self, channel: int | None, names: Sequence[str] = ()) -> None:
+        """Mix to mono, or take ``channel`` (from 0); ``names`` are FFmpeg's of the channels."""
+        voices = [number for number, name in enumerate(names) if name not in _NO_VOICE]
+        # A channel of its own for bass holds no speech, but would make the mean quieter.
+        self.voices = voices if 0 < len(voices) < len(names) else None
         self.channel = channel
         self.scale = 1.0
         self.opposite = 0
@@ -38,8 +44,10 @@ class Mixer:
     def _mix(self, block: Samples) -> Samples:
         import numpy as np
 
+        if self.voices is not None:
+            block = block[self.voices]
         mixed: Samples = block.mean(axis=0, dtype=np.float32)
-        if block.shape[0] != 2:
+        if block.shape[0] != 2 or block.shape[1] < _FEWEST:
             return mixed
         power = np.square(block).mean(axis=1)
         if power.min() > 0 and float(np.square(mixed).mean()) < _OPPOSITE**2 * float(power.min()):

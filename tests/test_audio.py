@@ -178,6 +178,14 @@ def test_five_point_one(tmp_path, suffix, codec):
     assert 0.1 < np.abs(audio).max() < 0.5
 
 
+def test_bass_is_left_out_of_the_mean(tmp_path):
+    samples = tone(1, 16_000, 6)
+    samples[3] = 0.9  # FL FR FC LFE ...
+    path = write(tmp_path / "a.wav", "pcm_s16le", rate=16_000, layout="5.1", samples=samples)
+    np.testing.assert_allclose(load(path), samples[0], atol=1e-3)
+    np.testing.assert_allclose(load(path, channel=3), samples[3], atol=1e-3)
+
+
 def test_each_channel_can_be_taken_alone(tmp_path):
     samples = np.zeros((2, 32_000), np.float32)
     samples[0, :16_000] = tone(1, 16_000)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -242,6 +244,19 @@ def test_what_is_wrong_in_a_table(tmp_path, content, message):
 def test_a_table_that_is_not_there(tmp_path):
     with pytest.raises(ConfigError, match="can't be read"):
         read_participants_csv(tmp_path / "participants.csv")
+
+
+def test_the_documentation(tmp_path):
+    text = (Path(__file__).resolve().parents[1] / "docs" / "formats.md").read_text(encoding="utf-8")
+    example = re.search(r"((?: {4}(?:file|visit|\*)\S*\n)+)", text.split("## participants.csv")[1])
+    assert example is not None
+    found = read_participants_csv(table(tmp_path, re.sub(r"^ {4}", "", example[1], flags=re.MULTILINE)))
+    assert list(found) == ["visit1.wav", "visit2", "*"]
+    lines = re.findall(r"""--participants (["'])(.*)\1$""", text, re.MULTILINE)
+    assert len(lines) == 2
+    for _, line in lines:
+        assert parse_participants(line)[0].code == "CHI"
+    assert all(f"`{field.name}`" in text for field in dataclasses.fields(Participant))
 
 
 # --- which rows -------------------------------------------------------------------------------------------------------

@@ -23,6 +23,8 @@ from hypothesis import strategies as st
 from asrlsa import output
 from asrlsa.errors import MediaError, OutputError, UsageError
 from asrlsa.recordings import (
+    AUDIO_SUFFIXES,
+    VIDEO_SUFFIXES,
     append_error,
     claim,
     existing,
@@ -220,6 +222,12 @@ def test_every_recording_has_a_transcript_of_its_own_that_media_can_name(names):
         assert len(set(transcripts)) == len(transcripts) == len(list(base.iterdir()))
         for recording in found:
             assert not re.search(r'[,"\x00-\x1f\x7f-\x9f\u2028\u2029]|^\s|\s$', recording.output.stem)
+
+
+def test_the_documentation_lists_the_endings():
+    text = (Path(__file__).resolve().parents[1] / "docs" / "formats.md").read_text(encoding="utf-8")
+    for kind, suffixes in (("sound", AUDIO_SUFFIXES), ("picture with sound", VIDEO_SUFFIXES)):
+        assert f"- {kind}: {' '.join(suffix[1:] for suffix in suffixes)}\n" in text
 
 
 # --- participants of a recording --------------------------------------------------------------------------------------
