@@ -133,7 +133,7 @@ def _repeats(
         return False
     if length > 1:
         fluent = keys in table.doubles.phrases or table.doubles.fluent.issuperset(keys)
-        return is_broken or not (fluent or _chained(nodes, position, length, copies, table))
+        return is_broken or not (fluent or _chained(nodes, position, length, table))
     return _word_repeats(items, nodes, position, copies, is_broken, table)
 
 
@@ -160,15 +160,19 @@ def _read_out(items: Sequence[Item], nodes: Sequence[Node], position: int, size:
     return False
 
 
-def _chained(nodes: Sequence[Node], position: int, length: int, copies: int, table: LanguageTable) -> bool:
-    """Return True for force by chaining: ``over and over and over``, ``he ran and he ran and he ran``."""
+def _chained(nodes: Sequence[Node], position: int, length: int, table: LanguageTable) -> bool:
+    """Return True for force by chaining: ``over and over and over``, ``he ran and he ran and he ran``.
+
+    Such a chain begins and ends with the same words and has a conjunction between: in the longest stretch of the same
+    period one conjunction is missing. ``the boy and the boy and the girl`` has them all.
+    """
     keys = [node.key for node in nodes]
-    unit, after = keys[position : position + length], position + length * copies
-    if unit[-1] in table.grammar.coordinators:
-        return keys[after : after + length - 1] == unit[:-1]
-    if unit[0] in table.grammar.coordinators:
-        return keys[max(0, position - length + 1) : position] == unit[1:]
-    return False
+    first, last = position, position + length
+    while first > 0 and keys[first - 1] == keys[first - 1 + length]:
+        first -= 1
+    while last < len(keys) and keys[last] == keys[last - length]:
+        last += 1
+    return (last - first) % length == length - 1 and keys[first + length - 1] in table.grammar.coordinators
 
 
 def _word_repeats(
@@ -181,7 +185,7 @@ def _word_repeats(
 ) -> bool:
     """Tell a word repetition from a word said twice; ``is_broken`` says that something stands between the copies."""
     doubles, key = table.doubles, nodes[position].key
-    if key in doubles.fluent:
+    if key in doubles.fluent or key in table.fillers_alone:
         return False
     quiet = max(silence(items, a, b) for a, b in pairwise(nodes[position : position + copies]))
     after = nodes[position + copies].key if position + copies < len(nodes) else ""
@@ -195,6 +199,9 @@ def _word_repeats(
         timed = not doubles.clefts.isdisjoint(before) and not after.endswith(("ing", "ed"))
     elif key in doubles.objects:
         timed = bool(before) and before[-1] in doubles.object_verbs
+    article = table.nouns_capitalised and key in table.grammar.determiners
+    if article and after and items[nodes[position + copies].end].word.text[0].isupper():
+        return True  # German "der der Hund", but not "der, der kommt"
     if not timed or copies > 2 or is_broken:
         return True
     first, second = items[nodes[position].end].word, items[nodes[position + 1].end].word

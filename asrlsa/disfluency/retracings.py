@@ -192,8 +192,10 @@ def _inflection(run: Run, p: int) -> int:
         return 0
     if (key, after) in run.grammar.corrections:
         return 1
-    if run.table.code != "eng" or len(key) < 4 or not run.content(p) or not text.islower() or key == "mean":
+    if run.table.code != "eng" or len(key) < 3 or not run.content(p) or not text.islower():
         return 0
+    if key in run.grammar.complement_verbs and not run.broken(p):
+        return 0  # "what I mean means"
     if after in (key + "ing", re.sub("e$", "", key) + "ing"):
         return int(run.broken(p))  # "a light lighting up"
     return int(after[: len(key)] == key and after[len(key) :] in _INFLECTED)
@@ -212,6 +214,8 @@ def _noun_phrase(run: Run, p: int) -> int:
         a in grammar.coordinators and b == run.key(p) for a, b in pairwise(later)
     ):
         return 0  # a list: the dog, the cat and the frog
+    if run.key(p - 2) == run.key(p) and run.content(p - 1):
+        return 0  # pictures named one by one
     if run.broken(p + 1):
         return 2
     before = run.key(p - 1)

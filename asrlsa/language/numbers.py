@@ -140,7 +140,7 @@ def plain_number(text: str, table: LanguageTable) -> list[str] | None:
         text = re.sub(rf"[{groups}'\u00a0\u202f]", "", text)
         if text.isdigit():
             return cardinal(text, table)
-    whole, *parts = re.split(r"[.,]", text)
+    whole, *parts = re.split(r"[.,'\u00a0\u202f]", text)
     if not parts:
         if (len(whole) > 1 and whole[0] == "0") or (len(whole) >= _SPOKEN_CODE and not whole.endswith("000")):
             return digit_by_digit(whole, table)

@@ -155,6 +155,8 @@ def _spelled(text: str, before: str, after: str, table: LanguageTable) -> list[s
     """Return the words of one token with the mark on the last; None where it can't be written."""
     if text in table.spellings:
         return table.spellings[text].split()
+    if re.search(r"\w\*\*", text):
+        return None  # bleeped out
     found: list[str] = []
     parts = _INNER_BREAK.split(text)
     joints = [m.group() for m in _INNER_BREAK.finditer(text)]
@@ -251,8 +253,6 @@ def _written(core: str, before: str, after: str, table: LanguageTable) -> list[s
     if has_number(core) or core[:1] in table.currencies or core.endswith("%"):
         words = number_words(core, table, after.strip(_PUNCTUATION))
         return None if words is None else [w for word in words for w in (_word(word, before, after, table) or [])]
-    if "*" in core and any(map(str.isalpha, core)):
-        return None
     if _LETTERS_AND.fullmatch(core):
         return [w for part in core.split("&") for w in (letters(part), *table.spellings.get("&", "").split())][:3]
     found: list[str] = []

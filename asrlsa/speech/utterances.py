@@ -93,10 +93,13 @@ def split_utterances(
 
 
 def _begins(words: Sequence[Word]) -> list[int]:
-    """Return the begin of every word; an untimed word gets that of the word before it."""
+    """Return the begin of every word; an untimed word gets that of the same speaker's word before it."""
     found: list[int] = []
+    latest: dict[str | None, int] = {}
     for word in words:
-        found.append(word.start if word.start is not None else (found[-1] if found else 0))
+        begin = word.start if word.start is not None else latest.get(word.speaker, found[-1] if found else 0)
+        latest[word.speaker] = max(begin, latest.get(word.speaker, begin))
+        found.append(latest[word.speaker])
     return found
 
 
