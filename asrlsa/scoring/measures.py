@@ -165,7 +165,7 @@ def mattr(words: Sequence[str], window: int = MATTR_WINDOW) -> float | None:
 def _internal(sample: Sample, event: PlacedEvent) -> bool:
     """Return whether a pause has something said before and after it in its utterance, as FLUCALC asks."""
     span = sample.utterances[event.utterance]
-    masks = [m.before for m in sample.masks if span.first <= m.before <= span.last] if span.masked else []
+    masks = [m.before for m in sample.masks if m.utterance == event.utterance] if span.masked else []
     before = event.start > span.first or any(mask <= event.start for mask in masks)
     after = event.start < span.last or any(mask >= event.start for mask in masks)
     return before and after

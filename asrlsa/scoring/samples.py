@@ -104,6 +104,7 @@ class Mask(NamedTuple):
 
     before: int
     speaker: str
+    utterance: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ class _Builder:
         self.events += [
             PlacedEvent(e.kind, base + e.start, base + e.end, e.units, e.duration, number) for e in reading.events
         ]
-        self.masks += [Mask(base + mask.start, utterance.speaker) for mask in reading.masks]
+        self.masks += [Mask(base + mask.start, utterance.speaker, number) for mask in reading.masks]
         self._close(utterance.speaker, utterance.text, base, (utterance.start, utterance.end), utterance.line)
 
     def plain(
@@ -77,7 +77,7 @@ class _Builder:
         for token in _BRACKETED.sub(_bracketed, text).split():
             bare = token.strip('.,;:!?"“”…')
             if bare.lower() in _MASKS:
-                self.masks.append(Mask(len(self.words), speaker))
+                self.masks.append(Mask(len(self.words), speaker, number))
                 continue
             forms = normalise(bare, _PUNCTUATION, language)
             if not forms:
@@ -101,9 +101,7 @@ class _Builder:
         span: tuple[Milliseconds | None, Milliseconds | None],
         line: int | None,
     ) -> None:
-        number = len(self.utterances)
-        masked = bool(self.masks) and any(m.before >= base for m in self.masks[-8:] if m.speaker == speaker)
-        del number
+        masked = bool(self.masks) and self.masks[-1].utterance == len(self.utterances)
         self.utterances.append(Said(speaker, text, base, len(self.words), span[0], span[1], masked, line))
 
     def sample(self, name: str, **values: Any) -> Sample:

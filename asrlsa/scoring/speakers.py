@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from asrlsa.scoring.align import Counts, align, count, numbered
+from asrlsa.scoring.align import LONG_FILE, Counts, align, count, numbered
+from asrlsa.scoring.anchors import stretches
 from asrlsa.scoring.normalise import Stream, by_speaker
 from asrlsa.scoring.samples import Sample
 from asrlsa.types import Milliseconds
@@ -61,16 +63,10 @@ def score_speakers(reference: Sample, hypothesis: Sample, words: tuple[Stream, S
         hypothesis: Hypothesis file.
         words: Normalised words of both.
     """
-    from rapidfuzz.distance import Levenshtein
-
     ours, theirs = by_speaker(words[0], reference), by_speaker(words[1], hypothesis)
+    costs = _Costs(list(ours.values()), list(theirs.values()))
     names = list(ours), list(theirs)
-    # What it costs to leave a pair unassigned is the same for every assignment, so it is taken off each cell.
-    cost = [
-        [Levenshtein.distance(*numbered(a.forms, b.forms)) - len(a.forms) - len(b.forms) for b in theirs.values()]
-        for a in ours.values()
-    ]
-    pairs = [(names[0][r], names[1][h]) for r, h in _assign(cost)]
+    pairs = [(names[0][r], names[1][h]) for r, h in costs.assign(range(len(ours)), range(len(theirs)))]
     total = Counts()
     for r, h in pairs:
         total = total.plus(count(align(ours[r].forms, theirs[h].forms, ours[r].masks)))
@@ -78,33 +74,71 @@ def score_speakers(reference: Sample, hypothesis: Sample, words: tuple[Stream, S
         total = total.plus(Counts(deletions=len(ours[r].forms)))
     for h in theirs.keys() - {h for _, h in pairs}:
         total = total.plus(Counts(insertions=len(theirs[h].forms)))
-    return SpeakerScores(_mapping(reference, names, cost), total)
+    return SpeakerScores(_mapping(reference, names, costs), total)
+
+
+class _Costs:
+    """What it costs to take one speaker for one participant: errors, less what leaving both unassigned costs.
+
+    Exact costs are computed only where an assignment needs them. Until then the number of words that the two do not
+    have in common stands for them, which is never more.
+    """
+
+    def __init__(self, ours: Sequence[Stream], theirs: Sequence[Stream]) -> None:
+        self.forms = [s.forms for s in ours], [s.forms for s in theirs]
+        self.bags = [Counter(s.forms) for s in ours], [Counter(s.forms) for s in theirs]
+        self.exact: dict[tuple[int, int], int] = {}
+        self.bounds = {
+            (r, h): max(len(a), len(b)) - (self.bags[0][r] & self.bags[1][h]).total() - len(a) - len(b)
+            for r, a in enumerate(self.forms[0])
+            for h, b in enumerate(self.forms[1])
+        }
+
+    def assign(self, ours: Sequence[int], theirs: Sequence[int]) -> list[tuple[int, int]]:
+        """Assign participants to speakers one to one at the smallest cost."""
+        while True:
+            table = [[self.exact.get((r, h), self.bounds[r, h]) for h in theirs] for r in ours]
+            pairs = [(ours[r], theirs[h]) for r, h in _assign(table)]
+            open_ = [pair for pair in pairs if pair not in self.exact]
+            if not open_:
+                return pairs
+            for r, h in open_:
+                self.exact[r, h] = _distance(self.forms[0][r], self.forms[1][h])
+
+
+def _distance(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
+    """Return the errors between two sequences, less their lengths."""
+    from rapidfuzz.distance import Levenshtein
+
+    ref, hyp = numbered(reference, hypothesis)
+    pieces = stretches(ref, hyp, LONG_FILE)
+    return sum(int(Levenshtein.distance(ref[a:b], hyp[c:d])) for a, b, c, d in pieces) - len(ref) - len(hyp)
 
 
 def _assign(cost: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
     """Assign rows to columns one to one with the smallest sum (Hungarian method)."""
     if not cost or not cost[0]:
         return []
+    if len(cost) == len(cost[0]) == 1:
+        return [(0, 0)]
     from scipy.optimize import linear_sum_assignment
 
     rows, cols = linear_sum_assignment(cost)
     return [(int(r), int(c)) for r, c in zip(rows, cols, strict=True)]
 
 
-def _mapping(reference: Sample, names: tuple[list[str], list[str]], cost: list[list[int]]) -> dict[str, str]:
+def _mapping(reference: Sample, names: tuple[list[str], list[str]], costs: _Costs) -> dict[str, str]:
     """Say whom each hypothesis speaker stands for.
 
     A code that names a person on both sides (not a numbered label such as ``PAR0``) stands for itself; the others are
-    assigned so that the errors are fewest. A label that both sides number stands for itself only if that is best.
+    assigned so that the errors are fewest.
     """
     ours, theirs = names
     known = set(ours) | set(reference.participants)
     mapping = {code: code for code in theirs if code in known and not _CLUSTER.match(code)}
     free_r = [k for k, code in enumerate(ours) if code not in mapping.values()]
     free_h = [k for k, code in enumerate(theirs) if code not in mapping]
-    for r, h in _assign([[cost[r][h] for h in free_h] for r in free_r]):
-        mapping[theirs[free_h[h]]] = ours[free_r[r]]
-    return mapping
+    return mapping | {theirs[h]: ours[r] for r, h in costs.assign(free_r, free_h)}
 
 
 def turns(sample: Sample) -> list[tuple[Milliseconds, Milliseconds, str]]:

@@ -123,3 +123,8 @@ def test_syllables(word, count):
 
 def test_syllables_of_other_languages_count_vowel_groups():
     assert syllables("mariposa", "spa") == 4
+
+
+def test_a_mask_at_the_end_of_an_utterance_is_not_the_next_one_s(sample):
+    found = measure_sample(sample("I ran xxx .", "we went home .", "xxx ."))["CHI"]
+    assert (found.utterances, found.mlu_words) == (2, 3.0)
