@@ -116,7 +116,7 @@ def columns(ops: Sequence[Op], references: int, hypotheses: int) -> tuple[array[
     Returns:
         Column of each reference word, column of each hypothesis word, and the number of columns.
     """
-    of_reference, of_hypothesis = array("l", bytes(8 * references)), array("l", bytes(8 * hypotheses))
+    of_reference, of_hypothesis = array("q", bytes(8 * references)), array("q", bytes(8 * hypotheses))
     column = 0
     for _, i1, i2, j1, j2 in ops:
         for k in range(i2 - i1):
@@ -181,10 +181,11 @@ def _slide(ops: list[Op], reference: Sequence[str], hypothesis: Sequence[str], m
     """Move every lone deletion or insertion left over the matching words before it while that changes no error."""
     slid: list[Op] = []
     for op in ops:
-        if op.tag not in ("delete", "insert") or not slid or slid[-1].tag != "equal":
+        words, first, last = (hypothesis, op.j1, op.j2) if op.i1 == op.i2 else (reference, op.i1, op.i2)
+        movable = op.tag in ("delete", "insert") and bool(slid) and slid[-1].tag == "equal"
+        if not movable or words[first - 1] != words[last - 1]:
             _push(slid, op)
             continue
-        words, first, last = (reference, op.i1, op.i2) if op.tag == "delete" else (hypothesis, op.j1, op.j2)
         equal, steps = slid.pop(), 0
         room = equal.i2 - equal.i1
         while steps < room and words[first - 1 - steps] == words[last - 1 - steps] and op.i1 - steps not in masks:
