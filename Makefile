@@ -31,7 +31,7 @@ $(STAMPS)/venv:
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/starter: pyproject.toml $(STAMPS)/venv
-	@echo "Installing asrlsa and its starter models into $(VENV) (about 500 MB, once)"
+	@echo "Installing asrlsa and its starter models into $(VENV) (about 900 MB on disk, once)"
 	@$(BIN)/python $(PIP) --editable '.[starter]'
 	@touch $@
 

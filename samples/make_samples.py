@@ -82,8 +82,8 @@ SAMPLES = (
         noise_db=-66,
         comment="A child tells a picture story.",
         voices={
-            "CHI": Voice("Target_Child", "6;02.", "female", "af_nova", pitch=1.32, speed=0.92),
-            "INV": Voice("Investigator", "", "male", "am_eric", pitch=0.95),
+            "CHI": Voice("Target_Child", "6;02.", "female", "bf_lily", pitch=1.3, speed=0.98),
+            "INV": Voice("Investigator", "", "male", "am_liam", speed=1.05),
         },
         tiers=(
             ("INV", 400, "okay , look at these pictures and tell me the story ."),
@@ -96,7 +96,7 @@ SAMPLES = (
             ("CHI", 600, "<the boy~> [//] the dog saw it (1.4) and he barked ."),
             ("INV", 500, "did he get it down ?"),
             ("CHI", 500, "no no no , because he~ [/] he~ [/] he can't climb ."),
-            ("CHI", 600, "so her dad her dad &-uh=əː, got-uh got a ladder but +..."),
+            ("CHI", 600, "so her dad &-uh got a ladder but +..."),
             ("INV", 1200, "but what ?"),
             ("CHI", 600, "but the kite was gone ."),
         ),

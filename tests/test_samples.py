@@ -108,6 +108,16 @@ def test_every_disfluency_that_they_should_hold_is_there():
     assert [w for w in wanted if w not in text] == []
 
 
+def test_no_mark_for_the_voice_is_left_and_doubled_words_are_meant():
+    meant = {"very very", "really really", "no no", "that that", "had had", "bye bye"}
+    for gold in GOLD:
+        for utterance in read_chat(gold).utterances:
+            words = [w for w in utterance.text.split() if w[0] not in "&<[(+,.?!" and w[-1] not in ">]"]
+            assert [w for w in words if not re.fullmatch(r"[A-Za-z']+", w)] == []
+            doubled = set(re.findall(r"\b(\w+ \w+)(?= )", utterance.text)) & {f"{w} {w}" for w in words}
+            assert doubled <= meant, utterance.text
+
+
 def test_gold_follows_from_the_script(script):
     made = {Path(s.file).stem: s for s in script.SAMPLES}
     assert sorted(made) == [gold.stem for gold in GOLD]
