@@ -110,7 +110,7 @@ class Clauses:
             subject = first in ("what", "who", "which", "whose")
             if auxiliary:
                 return subject or third in self.subjects or self.named(p + 2)
-            return first in ("what", "who") and self.finite(p + 1)
+            return first in ("what", "who") and self.finite(p + 1) and "'" not in second
         pronouns = grammar.restart_subjects - {"that"}
         if first in grammar.inverting:
             return second in pronouns | grammar.determiners
@@ -136,6 +136,16 @@ class Clauses:
         alone = self.key(p - 1) in self.grammar.restart_subjects and not self.key(p - 2)
         return key in self.grammar.open_endings or (key in self.grammar.be_forms and alone)
 
+    def said_so(self, p: int) -> bool:
+        """Return True for the *so* of ``I think so``."""
+        return self.key(p) == "so" and self.key(p - 1) in self.grammar.opinion_verbs | {"do"}
+
+    def open_subject(self, p: int) -> bool:
+        """Return True for a pronoun at ``p`` that is a subject without its verb: ``and then it``, ``well you``."""
+        before = self.key(p - 1)
+        free = before == "" or before in self.closed - self.grammar.prepositions - self.grammar.auxiliaries
+        return self.key(p) in self.grammar.restart_subjects and free
+
     def fronted(self, start: int, end: int) -> bool:
         """Return True if the unit opens with a subordinate clause."""
         grammar = self.grammar
@@ -150,7 +160,7 @@ class Clauses:
             return False
         grammar = self.grammar
         key, before, free = self.key(p), self.key(p - 1), self.free(p)
-        if key in grammar.coordinators:
+        if key in grammar.coordinators and not self.said_so(p):
             return self._coordinated(start, p)
         if key in grammar.sequencers:
             held = grammar.coordinators | grammar.subordinators | grammar.relatives | grammar.auxiliaries
@@ -159,7 +169,10 @@ class Clauses:
             answers = self.subject_with_verb(p + 1) or self.question(p + 1) or self.key(p + 1) in grammar.openers
             held = grammar.complement_verbs | grammar.openers | grammar.determiners
             return before not in held and (answers or free)
-        if before in grammar.relatives | grammar.subordinators | grammar.question_words | grammar.coordinators:
+        joints = grammar.relatives | grammar.subordinators | grammar.question_words | grammar.coordinators
+        if before in joints and not self.said_so(p - 1):
+            return False
+        if self._pending(start, p):
             return False
         if self.question(p):
             return self._asks(start, p)
@@ -167,18 +180,30 @@ class Clauses:
             return before not in grammar.complement_verbs and self._fronts(p)
         return self._bare(start, p)
 
+    def _pending(self, start: int, p: int) -> bool:
+        """Return True inside a dependent clause that has no verb yet: ``because about two weeks ago | I got``."""
+        grammar = self.grammar
+        heads = grammar.subordinators | grammar.relatives
+        for q in range(p - 1, start, -1):
+            if self.finite(q):
+                return False
+            if self.key(q) in heads and self.key(q) not in grammar.prepositions:
+                return True
+        return False
+
     def _asks(self, start: int, p: int) -> bool:
         """Return True if a question of its own begins at ``p``: not a relative clause, not somebody's words."""
         grammar = self.grammar
+        key, before = self.key(p), self.key(p - 1)
         if any(self.key(q) in grammar.speech_verbs for q in range(max(start, p - 3), p)):
             return False
-        if self.key(p).partition("'")[0] in ("who", "which", "whose") and not self.free(p):
+        if key.partition("'")[0] in grammar.relatives:
             return False
         held = (grammar.prepositions - grammar.particles) | grammar.subject_pronouns | grammar.auxiliaries
         held |= self.subjects - {"it", "you"}
-        if self.key(p) not in grammar.auxiliaries:
-            held |= grammar.complement_verbs
-        return self.key(p - 1) not in held
+        if key in grammar.auxiliaries:  # "I like dogs do you have one", but "our guess is that it was"
+            return before not in held and (self.free(p) or self.key(p + 1) in grammar.subject_pronouns | {"you"})
+        return before not in held | grammar.complement_verbs and (self.free(p) or "'" not in key)
 
     def _fronts(self, p: int) -> bool:
         """Return True if the subordinate clause that begins at ``p`` is followed by its main clause."""
@@ -231,7 +256,8 @@ class Clauses:
         grammar = self.grammar
         key, before, free = self.key(p), self.key(p - 1), self.free(p)
         base, _, contracted = key.partition("'")
-        if before in grammar.complement_verbs and not (before in grammar.weak_complements and free):
+        held_by_verb = before in grammar.complement_verbs and not (before in grammar.weak_complements and free)
+        if held_by_verb and not self.said_so(p - 1):
             return False
         held = grammar.unfinished_verbs | grammar.auxiliaries | grammar.determiners | grammar.subject_pronouns
         answer = free and before in grammar.auxiliaries and self.question(start)  # "what did he do he ran"
@@ -240,6 +266,8 @@ class Clauses:
         if self._adverbial(p):
             asked = self.finite(p - 1) and not free  # "what happened next"
             return before not in grammar.prepositions - grammar.particles and not asked
+        if key == "you" and self.key(p + 1) == "know":
+            return False  # a filler of words
         if not self.subject_with_verb(p) or (self.fronted(start, p) and not self._main_since(start, p)):
             return False
         if base in grammar.pronoun_determiners - {"her", "no"} or base in grammar.relatives:

@@ -260,7 +260,8 @@ class _Stream:
             return "break" if gap >= self.options.silence_ms // 2 else ""
         if gap < self.options.silence_ms or not spots:
             return ""
-        if Clauses(spots, self.table).dangling(len(spots) - 1) or self._repeated(start, p):
+        left = Clauses(spots, self.table)
+        if left.dangling(len(spots) - 1) or left.open_subject(len(spots) - 1) or self._repeated(start, p):
             return ""
         return "" if self._continues(p + 1) or fragment else "silence"
 
@@ -349,7 +350,9 @@ class _Stream:
         if not spots:
             return "."
         dangling = Clauses(spots, self.table).dangling(len(spots) - 1) and len(spots) > 1
-        dangling = dangling or spots[-1].key in self.table.grammar.coordinators | self.table.grammar.open_endings
+        joints = self.table.grammar.coordinators | self.table.grammar.open_endings
+        said_so = Clauses(spots, self.table).said_so(len(spots) - 1)
+        dangling = dangling or (spots[-1].key in joints and not said_so)
         if last.kind == "fragment" or last.mark == "—" or reason == "break" or dangling:
             cut = last.kind == "fragment" or last.mark == "—" or reason == "break"
             return self._broken_off(end, cut=cut, trailing=last.mark == "..." or last.kind == "filled_pause")
