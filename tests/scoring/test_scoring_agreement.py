@@ -1,4 +1,4 @@
-"""Agreement with the libraries that others score with: jiwer, and MeetEval's command line."""
+"""Agreement with the libraries that others score with: jiwer, MeetEval's command line, pyannote.metrics."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from asrlsa.scoring.align import align, count
 from asrlsa.scoring.normalise import POLICIES, stream
-from asrlsa.scoring.speakers import score_speakers
+from asrlsa.scoring.speakers import score_diarization, score_speakers
 from asrlsa.scoring.words import score_words
 
 WORDS = "the a dog cat ran sat on big mat and then he she went home".split()  # noqa: SIM905
@@ -118,3 +118,31 @@ def test_cpwer_agrees_with_meeteval(sample, tmp_path):
     for (ours, theirs), expected in zip(cases, meeteval(cases, tmp_path), strict=True):
         found = speaker_scores(_sample_of(sample, ours), _sample_of(sample, theirs))
         assert (found.attributed.errors, found.attributed.reference) == expected, (ours, theirs)
+
+
+def random_turns(rng: random.Random, names: str, count: int) -> list[tuple[int, int, str]]:
+    begins = [rng.randint(0, 20_000) for _ in range(count)]
+    return [(begin, begin + rng.randint(200, 4000), rng.choice(names)) for begin in begins]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("collar", [0, 250])
+def test_diarization_agrees_with_pyannote(collar):
+    core = pytest.importorskip("pyannote.core")
+    metrics = pytest.importorskip("pyannote.metrics.diarization")
+    rng = random.Random(collar)
+    for _ in range(30):
+        ours, theirs = random_turns(rng, "ABC", rng.randint(1, 8)), random_turns(rng, "XYZ", rng.randint(1, 8))
+        sides = []
+        for turns in (ours, theirs):
+            annotation = core.Annotation()
+            for speaker in sorted({turn[2] for turn in turns}):
+                spans = core.Timeline([core.Segment(b / 1000, e / 1000) for b, e, s in turns if s == speaker])
+                for span in spans.support():
+                    annotation[span, speaker] = speaker
+            sides.append(annotation)
+        # pyannote's collar is the whole width around a border.
+        judge = metrics.DiarizationErrorRate(collar=2 * collar / 1000, skip_overlap=False)
+        found = judge(*sides, detailed=True)
+        expected = [found[name] for name in ("total", "missed detection", "false alarm", "confusion")]
+        assert [t / 1000 for t in score_diarization(ours, theirs, collar)] == pytest.approx(expected, abs=1e-3)
