@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,8 +16,8 @@ from asrlsa.speech.utterances import UtteranceOptions, split_utterances
 from asrlsa.types import Word
 
 
-def dialogue(text: str) -> list[Word]:
-    """Read ``A> I went (0.5) home B> mhm``: 200 ms a word, 20 ms between, silences in seconds, speakers with ``>``."""
+def dialogue(text: str, gap: int = 20) -> list[Word]:
+    """Read ``A> I went (0.5) home B> mhm``: 200 ms a word, ``gap`` between, silences in s, speakers with ``>``."""
     found, now, speaker = [], 0, "A"
     for token in text.split():
         if silence := re.fullmatch(r"\((\d+\.\d+)\)", token):
@@ -24,7 +26,7 @@ def dialogue(text: str) -> list[Word]:
             speaker = turn[1]
         else:
             found.append(Word(token, now, now + 200, speaker=speaker))
-            now += 220
+            now += 200 + gap
     return found
 
 
@@ -217,3 +219,35 @@ def test_laws(drawn: list[tuple[str, int, int, str, bool]]) -> None:
     # What was cut can be coded.
     for draft in drafts:
         assert code_utterance(draft.words, draft.terminator).text.endswith(" " + draft.terminator)
+
+
+def guide_rows() -> list[tuple[str, str, str]]:
+    """Return (column, heard, expected) of every example row in docs/chat-guide.md."""
+    rows, heads = [], []
+    for line in (
+        (Path(__file__).resolve().parents[1] / "docs" / "chat-guide.md").read_text(encoding="utf-8").splitlines()
+    ):
+        cells = [cell.strip() for cell in line.strip("|").split("|")] if line.startswith("|") else []
+        if "heard" in cells:
+            heads = cells
+        elif heads and len(cells) == len(heads) and not set(line) <= set("|-"):
+            at = heads.index("heard")
+            if cells[at].startswith("`"):
+                rows.append((heads[at + 1], cells[at].strip("`"), cells[at + 1].strip("`")))
+        elif not cells:
+            heads = []
+    return rows
+
+
+def test_the_guide_has_examples() -> None:
+    assert len([row for row in guide_rows() if row[0] == "written"]) > 70
+    assert len([row for row in guide_rows() if row[0] == "utterances"]) > 10
+
+
+@pytest.mark.parametrize(("column", "heard", "expected"), guide_rows())
+def test_examples_of_the_guide(column: str, heard: str, expected: str) -> None:
+    if column == "utterances":
+        assert " / ".join(line[2:] for line in tiers(heard)) == expected
+    else:
+        words = spell_out([replace(word, speaker=None) for word in dialogue(heard, gap=0)], "eng")
+        assert code_utterance(words, ".").text == expected
