@@ -222,7 +222,7 @@ def _row(row: Row, mapping: dict[str, str], media: str | None) -> str:
     ]
     wrong = [code for code in row.hypothesis_speakers if mapping.get(code, code) != row.speaker]
     said_by = f'<br><span class="bad">said by {escape(", ".join(others))}</span>' if wrong and row.speaker else ""
-    state = "" if row.errors else " right"
+    state = "" if row.errors or wrong else " right"
     cells = "".join(_cell(cell) for cell in row.cells)
     return (
         f'<div class="row{state}"><div class="who"><b>{escape(row.speaker)}</b> {_time(row, media)}{said_by}</div>'
