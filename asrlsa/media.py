@@ -99,7 +99,7 @@ def open_media(path: Path) -> InputContainer:
     tags: dict[str, Any] = {} if int(av.__version__.partition(".")[0]) >= 19 else {"metadata_errors": "ignore"}
     try:
         # "file:" keeps a name such as "child:2.wav" from being read as a protocol; the list keeps playlists offline.
-        container = av.open(f"file:{path}", mode="r", options={"protocol_whitelist": "file"}, **tags)
+        container: InputContainer = av.open(f"file:{path}", mode="r", options={"protocol_whitelist": "file"}, **tags)
     except (av.error.FFmpegError, ValueError, OSError) as error:
         raise MediaError(f"{path}: {_why_not_media(path)}") from error
     formats = set(container.format.name.split(","))

@@ -94,10 +94,9 @@ def fingerprint(path: Path, store: Path | None = None) -> str:
     """
     try:
         found = path.stat()
-        key = [str(path.resolve()), found.st_size, found.st_mtime_ns]
-        note = (
-            None if store is None else store / f"{hashlib.sha256(key[0].encode('utf-8', 'replace')).hexdigest()}.json"
-        )
+        place = str(path.resolve())
+        key: list[str | int] = [place, found.st_size, found.st_mtime_ns]
+        note = None if store is None else store / f"{hashlib.sha256(place.encode('utf-8', 'replace')).hexdigest()}.json"
         known = _remembered(note, key)
         if known:
             return known

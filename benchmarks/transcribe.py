@@ -1,8 +1,8 @@
 """asrlsa against the engines that users compare it with: × real time, peak memory, verbatim WER.
 
-    python benchmarks/transcribe.py FOLDER [--model base] [--runs 3] [--openai-python PYTHON]
+    python benchmarks/transcribe.py FOLDER... [--model base] [--runs 3] [--openai-python PYTHON --openai-weights FILE]
 
-FOLDER holds recordings and a manifest.jsonl with ``audio`` and ``text_verbatim`` for each utterance. Every engine runs
+A folder holds recordings and a manifest.jsonl with ``audio`` and ``text_verbatim`` for each utterance. Every engine runs
 in a process of its own, on the same files and the same weights, int8 on the CPU (openai-whisper: float32, it has no
 int8), with word timestamps on. The runs of all engines alternate; figures are medians. openai-whisper runs under the
 interpreter given, which needs the package `openai-whisper`, torch, and asrlsa's own environment is not touched.
@@ -100,7 +100,7 @@ def audio_seconds(files: list[Path]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--model", default="base")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--openai-python")
@@ -110,8 +110,12 @@ def main() -> None:
     import jiwer
 
     directory = str(resolve_model(args.model).directory)
-    reference = texts(args.folder)
-    files = [args.folder / name for name in sorted(reference)]
+    reference: dict[str, str] = {}
+    files: list[Path] = []
+    for folder in args.folders:
+        found = texts(folder)
+        reference |= found
+        files += [folder / name for name in sorted(found)]
     length = audio_seconds(files)
     results: dict[str, list[dict]] = {}
     for _ in range(args.runs):
