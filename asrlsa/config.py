@@ -31,8 +31,8 @@ class TranscribeOptions:
         align: Refine word times by forced alignment where the language has an acoustic model (English).
         speakers: Number of speakers; 0 estimates it (1 to 6); None takes the number of participants, or 2 without them
             (1 or 2, by voice, where less than 10 s is spoken).
-        speaker_model: ONNX file of another speaker embedding model, or ``owner/name/file.onnx`` on the hub; None takes the
-            packaged CAM++.
+        speaker_model: ONNX file of another speaker embedding model, or ``owner/name/file.onnx`` on the hub; None
+            takes the packaged CAM++.
         channels: ``mix`` joins all channels; ``speakers`` takes each channel for one speaker.
         participants: Codes and roles for the speakers, in order of preference; empty gives PAR0, PAR1, ….
         pause_short_ms: A silence inside an utterance from here on is written ``(.)``.

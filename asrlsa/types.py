@@ -95,7 +95,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """One dependent tier, ``name`` without ``%`` (``wor``, ``mor``, ``xcon``); ``text`` unfolded, else byte for byte."""
+    """One dependent tier: ``name`` without ``%`` (``wor``, ``mor``), ``text`` unfolded and else byte for byte."""
 
     name: str
     text: str
@@ -174,9 +174,7 @@ class Transcript:
             if f is None:
                 found.append(Participant(parts[0], role, name, "", ""))
             else:
-                found.append(
-                    Participant(parts[0], role or f[7], name, f[0], f[1], f[3], f[4], f[5], f[6], f[8], f[9])
-                )
+                found.append(Participant(parts[0], role or f[7], name, f[0], f[1], f[3], f[4], f[5], f[6], f[8], f[9]))
         return tuple(found)
 
     def to_chat(self) -> str:

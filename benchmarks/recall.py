@@ -70,9 +70,7 @@ def main() -> None:
     parser.add_argument("--beam-size", type=int)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    print(
-        "| set | recordings, minutes | model | prompt | verbatim WER | fillers kept (false) | repetitions kept (false) |"
-    )
+    print("| set | recordings, minutes | model | prompt | verbatim WER | fillers kept (false) | repetitions (false) |")
     print("|-|-|-|-|-|-|-|")
     results = []
     for name in args.sets.split(","):

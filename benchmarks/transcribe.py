@@ -2,10 +2,10 @@
 
     python benchmarks/transcribe.py FOLDER... [--model base] [--runs 3] [--openai-python PYTHON --openai-weights FILE]
 
-A folder holds recordings and a manifest.jsonl with ``audio`` and ``text_verbatim`` for each utterance. Every engine runs
-in a process of its own, on the same files and the same weights, int8 on the CPU (openai-whisper: float32, it has no
-int8), with word timestamps on. The runs of all engines alternate; figures are medians. openai-whisper runs under the
-interpreter given, which needs the package `openai-whisper`, torch, and asrlsa's own environment is not touched.
+A folder holds recordings and a manifest.jsonl with ``audio`` and ``text_verbatim`` for each utterance. Every engine
+runs in a process of its own, on the same files and the same weights, int8 on the CPU (openai-whisper: float32, it has
+no int8), with word timestamps on. The runs of all engines alternate; figures are medians. openai-whisper runs under the
+interpreter given, which has it and torch; openai_weights.py makes the same weights for it.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ def worker(engine: str, directory: str, files: list[str], out: str) -> None:
     """Transcribe in this process; write texts, seconds and memory as JSON."""
     found: dict[str, str] = {}
     if engine == "asrlsa":
+        from asrlsa.chat.parser import read_chat
         from asrlsa.config import TranscribeOptions
         from asrlsa.disfluency import read_main_tier
         from asrlsa.transcription import Listener, transcribe_folder
-        from asrlsa.chat.parser import read_chat
 
         begin = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
@@ -106,8 +106,9 @@ def main() -> None:
     parser.add_argument("--openai-python")
     parser.add_argument("--openai-weights", help="the same weights as a .pt file")
     args = parser.parse_args()
-    from asrlsa.models import resolve_model
     import jiwer
+
+    from asrlsa.models import resolve_model
 
     directory = str(resolve_model(args.model).directory)
     reference: dict[str, str] = {}

@@ -582,6 +582,39 @@ def test_a_card_can_not_be_changed():
         CARD.decoding["beam_size"] = 5  # type: ignore[index]
 
 
+# --- the documentation ------------------------------------------------------------------------------------------------
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+def test_the_card_in_the_documentation_is_valid(tmp_path):
+    text = (DOCS / "models.md").read_text(encoding="utf-8")
+    (card,) = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "asrlsa.json").write_text(card)
+    found = read_card(tmp_path)
+    assert found is not None
+    assert found.base == "small.en"
+    assert all(f"`{field.name}`" in text for field in dataclasses.fields(ModelCard))
+    assert all(f"`{name}`" in text for name in DECODING)
+
+
+def test_the_documentation_has_every_name_and_sum():
+    text = (DOCS / "models.md").read_text(encoding="utf-8")
+    assert all(re.search(rf"\b{re.escape(name)}\b", text) for name in HUB_NAMES)
+    for model in STARTERS.values():
+        assert model.sha256 in text
+        assert all(package.replace("==", " ") in text for package in model.packages)
+
+
+def test_the_formula_in_the_documentation_is_the_one_used():
+    text = (DOCS / "models.md").read_text(encoding="utf-8")
+    found = re.search(r"MB = (\d+) \+ ([\d.]+) bytes x p for int8, (\d+) \+ ([\d.]+) bytes x p for float32", text)
+    assert found is not None
+    p = 72_600_000
+    assert memory_mb(p, 1) == round(int(found[1]) + float(found[2]) * p / 1e6)
+    assert memory_mb(p, 4) == round(int(found[3]) + float(found[4]) * p / 1e6)
+
+
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
