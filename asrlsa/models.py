@@ -215,8 +215,8 @@ def memory_mb(parameters: int, bytes_each: int) -> int:
     return round(_MEMORY_BASE_MB + parameters * (bytes_each + _MEMORY_EXTRA_BYTES) / 1e6)
 
 
-_MEMORY_BASE_MB = 300  # Python, CTranslate2, onnxruntime, audio and the buffers of decoding
-_MEMORY_EXTRA_BYTES = 2.0  # a parameter while loading: the float16 original beside its converted form
+_MEMORY_BASE_MB = 340  # Python, CTranslate2, onnxruntime, the speaker model, audio
+_MEMORY_EXTRA_BYTES = 3.3  # for each parameter: the float16 original while loading, and the buffers of four windows
 
 
 def _row(name: str, source: Source, multilingual: bool, disk: int, parameters: int, home: Path | None) -> ModelRow:
