@@ -14,6 +14,7 @@ from asrlsa.types import Milliseconds, Word
 
 Kind = Literal["word", "filled_pause", "fragment", "event", "mask"]
 
+LOOK_AHEAD = 10  # words within which a fragment is finished
 ISOLATING_GAP_MS = 200  # so much silence isolates a word such as Spanish "este"
 
 _EVENT = re.compile(r"&=[a-z]+(?::[a-z]+)*")
@@ -87,7 +88,11 @@ def _kind(position: int, cores: Sequence[str], table: LanguageTable) -> tuple[st
     filler = table.filler(bare)
     if filler is not None:
         return filler, "filled_pause", False
-    following = [c for c in cores[position + 1 :] if table.filler(c.rstrip("-")) is None and not c.startswith(EVENT)]
+    following = [
+        c
+        for c in cores[position + 1 : position + 1 + LOOK_AHEAD]
+        if table.filler(c.rstrip("-")) is None and not c.startswith(EVENT)
+    ]
     if core.endswith("-"):
         if _complete(bare, following, table):
             return bare, "word", True

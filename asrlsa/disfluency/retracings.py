@@ -287,6 +287,8 @@ def _edited(run: Run, p: int) -> tuple[int, int]:
     """K: ``the dog I mean the cat``; return the words taken back and the words that announce the correction."""
     for length in (2, 1):
         for phrase in run.grammar.editing:
+            if run.key(p + length) != phrase[0]:
+                continue
             start = p + length
             if tuple(run.key(q) for q in range(start, start + len(phrase))) != phrase:
                 continue

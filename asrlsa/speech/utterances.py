@@ -23,6 +23,7 @@ from asrlsa.types import Milliseconds, Word
 TRAILING_MS = 700  # silence after "..." that makes it the end of an utterance
 SENTENCE_MS = 1000  # silence that makes a full stop after an article or a conjunction the end of an utterance
 TAKEOVER_MS = 250  # another speaker who begins so soon after an unfinished utterance has interrupted it
+LOOK_BACK = 40  # words that decide whether an utterance may end after them
 BACKCHANNEL_WORDS = 3  # a listener's words up to this many don't end the speaker's utterance
 
 
@@ -232,7 +233,7 @@ class _Stream:
         mark, gap = self.items[p].mark, self.items[p + 1].gap or 0
         if mark not in FINAL_MARKS and mark not in ("...", "—"):
             return ""
-        spots, _ = self._spots(start, p + 1)
+        spots, _ = self._spots(max(start, p - LOOK_BACK), p + 1)
         if not spots:
             return "mark" if gap >= self.options.silence_ms else ""
         left = Clauses(spots, self.table)
@@ -254,8 +255,10 @@ class _Stream:
             return ""
         if gap >= self.options.long_silence_ms:
             return "silence"
-        spots, _ = self._spots(start, p + 1)
         fragment = self.items[p].kind == "fragment" and not self._finished(p)
+        if gap < self.options.silence_ms and not fragment:
+            return ""
+        spots, _ = self._spots(max(start, p - LOOK_BACK), p + 1)
         if fragment and spots and self._new_clause(p + 1):
             return "break" if gap >= self.options.silence_ms // 2 else ""
         if gap < self.options.silence_ms or not spots:
@@ -296,7 +299,7 @@ class _Stream:
 
     def _repeated(self, start: int, p: int) -> bool:
         """Return True if the words after ``p`` repeat the last words up to ``p``."""
-        before = [item.key for item in self.items[start : p + 1] if item.kind == "word"]
+        before = [item.key for item in self.items[max(start, p - LOOK_BACK) : p + 1] if item.kind == "word"]
         after = [item.key for item in self.items[p + 1 : p + 12] if item.kind == "word"]
         return any(before[-n:] == after[:n] for n in range(1, min(4, len(before)) + 1) if len(after) >= n)
 
@@ -325,16 +328,16 @@ class _Stream:
         if len(spots) <= self.options.max_words:
             return
         low, high = len(spots) // 4, 3 * len(spots) // 4
-        best = max(range(low, high), key=lambda n: self._ease(spots, n))
+        clauses = Clauses(spots, self.table)
+        best = max(range(low, high), key=lambda n: self._ease(clauses, n))
         middle = self._before(nodes[best - 1], nodes[best]) + 1
         self.cuts[middle - 1] = "clause"
         self._length_cuts(start, middle)
         self._length_cuts(middle, end)
 
-    def _ease(self, spots: Sequence[Spot], n: int) -> tuple[float, int]:
+    def _ease(self, clauses: Clauses, n: int) -> tuple[float, int]:
         """Return how well a run can be cut before word ``n``."""
-        grammar = self.table.grammar
-        clauses = Clauses(spots, self.table)
+        grammar, spots = self.table.grammar, clauses.spots
         spot = spots[n]
         ease = spot.quiet / 1000 + spot.comma
         ease += 2 * (spot.key in grammar.coordinators and not clauses.dangling(n - 1))
