@@ -323,26 +323,32 @@ class _Stream:
         return cut
 
     def _length_cuts(self, start: int, end: int) -> None:
-        """Cut a run that is too long at the place where it hurts least, as often as needed."""
+        """Cut a run that is too long at the places where it hurts least."""
         spots, nodes = self._spots(start, end)
         if len(spots) <= self.options.max_words:
             return
-        low, high = len(spots) // 4, 3 * len(spots) // 4
         clauses = Clauses(spots, self.table)
-        best = max(range(low, high), key=lambda n: self._ease(clauses, n))
-        middle = self._before(nodes[best - 1], nodes[best]) + 1
-        self.cuts[middle - 1] = "clause"
-        self._length_cuts(start, middle)
-        self._length_cuts(middle, end)
+        ease = [self._ease(clauses, n) for n in range(len(spots))]
+        parts = [(0, len(spots))]
+        while parts:
+            first, last = parts.pop()
+            size = last - first
+            if size <= self.options.max_words:
+                continue
+            middle = (first + last) // 2
+            best = max(
+                range(first + size // 4, last - size // 4), key=lambda n: (self._ease(clauses, n), -abs(n - middle))
+            )
+            self.cuts[self._before(nodes[best - 1], nodes[best])] = "clause"
+            parts += [(first, best), (best, last)]
 
-    def _ease(self, clauses: Clauses, n: int) -> tuple[float, int]:
+    def _ease(self, clauses: Clauses, n: int) -> float:
         """Return how well a run can be cut before word ``n``."""
         grammar, spots = self.table.grammar, clauses.spots
         spot = spots[n]
         ease = spot.quiet / 1000 + spot.comma
         ease += 2 * (spot.key in grammar.coordinators and not clauses.dangling(n - 1))
-        ease += clauses.subject_with_verb(n) - 2 * clauses.dangling(n - 1) - 3 * (spot.key == spots[n - 1].key)
-        return ease, -abs(n - len(spots) // 2)
+        return ease + clauses.subject_with_verb(n) - 2 * clauses.dangling(n - 1) - 3 * (spot.key == spots[n - 1].key)
 
     def _terminator(self, start: int, end: int) -> str:
         """Return the terminator of one utterance."""
