@@ -336,9 +336,7 @@ class _Stream:
             if size <= self.options.max_words:
                 continue
             middle = (first + last) // 2
-            best = max(
-                range(first + size // 4, last - size // 4), key=lambda n: (self._ease(clauses, n), -abs(n - middle))
-            )
+            best = max((ease[n], -abs(n - middle), n) for n in range(first + size // 4, last - size // 4))[2]
             self.cuts[self._before(nodes[best - 1], nodes[best])] = "clause"
             parts += [(first, best), (best, last)]
 
