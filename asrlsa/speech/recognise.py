@@ -14,7 +14,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from asrlsa.errors import AsrlsaError, MediaError
@@ -22,7 +22,7 @@ from asrlsa.speech.decode import Decoded, DecodingOptions, Encoded, Recogniser
 from asrlsa.speech.loops import find_loop
 from asrlsa.speech.memory import give_back, limit_arenas
 from asrlsa.speech.speakers import SpeakerEncoder, SpeakerTracker
-from asrlsa.speech.times import WordAligner, monotone
+from asrlsa.speech.times import SHORTEST_MS, WordAligner, monotone
 from asrlsa.speech.vad import VadOptions
 from asrlsa.speech.windows import SAMPLES_PER_MS, Window, Windower, WindowOptions
 from asrlsa.types import Milliseconds, Span, Word
@@ -36,6 +36,10 @@ LANGUAGE_SPEECH_MS = 60_000  # or after so much speech
 RESCUE_BEAM = 5  # width of the search for a window that has looped
 LAST_RESORT_NGRAM = 4  # n-grams banned when it loops again
 GUESS_LOG_PROBABILITY = -1.2  # mean log probability below which a window's text is a guess; real speech: -0.2 to -0.7
+SENTENCE_END = (".", "?", "!")
+JOINED_MS = 300  # a sentence that begins within this time after the last one may have swallowed a pause
+SWALLOWED_MS = 700  # a pause of this length right after its first word says so
+FIRST_WORD_MS = 300
 SPEECH_EVIDENCE = 0.5  # a guess over regions of less mean speech probability than this is noise, else unintelligible
 
 
@@ -419,7 +423,7 @@ class Recognition:
         words = absolute_words(window, item.decoded.words)
         if self._options.align and aligner.available:
             words = refined(window, words, aligner)
-        result.words[item.channel].extend(monotone(words, window.regions))
+        result.words[item.channel].extend(monotone(reseated(words), window.regions))
         result.regions[item.channel].extend(window.regions)
         if item.repaired:
             note = f"{_clock(window.pieces[0].start)}: {item.repaired}"
@@ -450,6 +454,37 @@ def absolute_words(window: Window, words: Sequence[Word]) -> list[Word]:
         )
         for w in words
     ]
+
+
+def reseated(words: Sequence[Word]) -> list[Word]:
+    """Take the first word of a sentence across the pause that its cross-attention time has swallowed.
+
+    Cross-attention begins a sentence where the one before ends, and forced alignment keeps the word there. Where that
+    leaves a gap behind it (``lot. No | 2 s | problem.``) the pause was before the word, not after it: nobody stops
+    there without a comma.
+    """
+    seated = list(words)
+    for i in range(1, len(seated) - 1):
+        before, word, after = seated[i - 1], seated[i], seated[i + 1]
+        if word.start is None and word.text[-1].isalnum() and before.text.endswith(SENTENCE_END):
+            room = (after.start or 0) - (before.end or 0)
+            if before.end is not None and after.start is not None and room >= SHORTEST_MS:
+                start = after.start - min(room, FIRST_WORD_MS // 2)  # no time of its own: it leans on the next word
+                seated[i] = replace(word, start=start, end=after.start)
+            continue
+        if None in (before.end, word.start, word.end, after.start) or not before.text.endswith(SENTENCE_END):
+            continue
+        assert before.end is not None
+        assert word.start is not None
+        assert word.end is not None
+        assert after.start is not None
+        joined, gap = word.start - before.end < JOINED_MS, after.start - word.end
+        # the pause lies behind the word, or inside it: a first word of a second with the next one right after it
+        swallowed = gap >= SWALLOWED_MS or (gap < JOINED_MS and word.end - word.start >= SWALLOWED_MS + FIRST_WORD_MS)
+        if joined and swallowed and word.text[-1].isalnum():
+            length = max(SHORTEST_MS, min(word.end - word.start, FIRST_WORD_MS))
+            seated[i] = replace(word, start=after.start - length, end=after.start)
+    return seated
 
 
 def refined(window: Window, words: Sequence[Word], aligner: WordAligner) -> list[Word]:

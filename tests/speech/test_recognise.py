@@ -212,3 +212,25 @@ def test_every_word_of_a_window_is_aligned_once_with_the_audio_of_its_piece():
 
     assert [w.text for w in refined(window, words, Aligner())] == list("abcde")  # type: ignore[arg-type]
     assert seen == [(SECOND, 0, "ab"), (SECOND, 5_000, "cd"), (SECOND, 9_000, "e")]
+
+
+def test_the_first_word_of_a_sentence_comes_after_the_pause():
+    from asrlsa.speech.recognise import reseated
+
+    def times(*words: tuple[str, int, int]) -> list[tuple[str, int | None, int | None]]:
+        return [(w.text, w.start, w.end) for w in reseated([Word(*w) for w in words])]
+
+    swallowed = times(("lot.", 0, 300), ("No", 300, 500), ("problem.", 2_500, 3_000))
+    assert swallowed == [("lot.", 0, 300), ("No", 2_300, 2_500), ("problem.", 2_500, 3_000)]
+    inside = times(("house.", 0, 300), ("Of", 300, 2_400), ("course.", 2_450, 3_000))
+    assert inside == [("house.", 0, 300), ("Of", 2_150, 2_450), ("course.", 2_450, 3_000)]
+    untimed = reseated([Word("house.", 0, 300), Word("Of"), Word("course.", 2_450, 3_000)])
+    assert (untimed[1].start, untimed[1].end) == (2_300, 2_450)
+    # a comma, no sentence end before, or no pause behind: the word stays
+    for stays in (
+        (("lot.", 0, 300), ("Um,", 300, 500), ("no.", 2_500, 3_000)),
+        (("lot", 0, 300), ("no", 300, 500), ("problem.", 2_500, 3_000)),
+        (("lot.", 0, 300), ("No", 300, 500), ("problem.", 700, 1_000)),
+        (("lot.", 0, 300), ("No", 900, 1_100), ("problem.", 2_500, 3_000)),
+    ):
+        assert times(*stays) == list(stays)
