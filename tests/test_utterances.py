@@ -162,6 +162,7 @@ def test_a_very_long_run_is_cut_at_its_best_place() -> None:
     drafts = split_utterances(dialogue(text))
     assert [len(draft.words) for draft in drafts] == [30, 30]
     assert len(split_utterances(dialogue(text), options=UtteranceOptions(max_words=100))) == 1
+    assert len(split_utterances(dialogue(text), options=UtteranceOptions(max_words=1))) == 60
 
 
 def test_options() -> None:

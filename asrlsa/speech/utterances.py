@@ -336,7 +336,8 @@ class _Stream:
             if size <= self.options.max_words:
                 continue
             middle = (first + last) // 2
-            best = max((ease[n], -abs(n - middle), n) for n in range(first + size // 4, last - size // 4))[2]
+            low = first + max(1, size // 4)
+            best = max((ease[n], -abs(n - middle), n) for n in range(low, max(low + 1, last - size // 4)))[2]
             self.cuts[self._before(nodes[best - 1], nodes[best])] = "clause"
             parts += [(first, best), (best, last)]
 
