@@ -423,7 +423,7 @@ class Recognition:
         words = absolute_words(window, item.decoded.words)
         if self._options.align and aligner.available:
             words = refined(window, words, aligner)
-        result.words[item.channel].extend(monotone(reseated(words), window.regions))
+        result.words[item.channel].extend(reseated(monotone(words, window.regions)))
         result.regions[item.channel].extend(window.regions)
         if item.repaired:
             note = f"{_clock(window.pieces[0].start)}: {item.repaired}"
