@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from asrlsa import audio as media_audio
 from asrlsa.chat.check import check_chat
+from asrlsa.chat.parser import read_chat
 from asrlsa.config import TranscribeOptions
 from asrlsa.convert import to_json, to_srt, to_textgrid, to_vtt
 from asrlsa.disfluency import read_main_tier
@@ -31,6 +32,7 @@ from asrlsa.recordings import (
     participants_for,
     read_stamp,
     recording_fingerprint,
+    same_recording,
     seal,
     stamp,
     stamp_comment,
@@ -209,24 +211,43 @@ class _Run:
             mark = stamp(mark, repr(people), "participants") if people else mark
             reason = self._finished_already(recording, mark)
             if reason:
+                if reason.startswith("done already"):
+                    self._add_formats(recording.output)
                 self._skip(recording, reason)
                 return None
             with media_audio.stream(recording.path) as blocks:
                 info = blocks.info
             return _Job(recording, mark, people, info.duration_ms or 0, info.channels, info.video, ExitStack())
-        except MediaError as error:
+        except (MediaError, OutputError) as error:
             self._fail(recording.path, error, None)
             return None
 
     def _finished_already(self, recording: Recording, mark: str) -> str:
         """Return why a recording is left alone, or an empty string."""
-        state = existing(recording.output)
-        if state == "foreign" and not self.overwrite:
-            whose = "was edited by hand" if is_edited(recording.output) else "was not written by asrlsa"
-            return f"{recording.output} {whose}; --overwrite replaces it"
-        if state == "ours" and not self.force and read_stamp(recording.output) == mark:
+        output = recording.output
+        state = existing(output)
+        if not self.overwrite:
+            theirs = [p for p in self._beside(output) if p.exists()] if state == "absent" else []
+            if theirs:
+                return f"{theirs[0]} was not written by asrlsa; --overwrite replaces it"
+            if state == "foreign":
+                whose = "was edited by hand" if is_edited(output) else "was not written by asrlsa"
+                return f"{output} {whose}; --overwrite replaces it"
+            if state == "ours" and not same_recording(read_stamp(output) or "", mark):
+                return f"{output} is the transcript of another recording; --overwrite replaces it"
+        if state == "ours" and not self.force and read_stamp(output) == mark:
             return "done already; --force does it again"
         return ""
+
+    def _beside(self, output: Path) -> list[Path]:
+        """Return the files of the other formats."""
+        return [output.with_suffix(_SUFFIX[name]) for name in self.options.formats if name != "cha"]
+
+    def _add_formats(self, output: Path) -> None:
+        """Make formats that are asked for now from a transcript that is done already."""
+        for name, path in zip((n for n in self.options.formats if n != "cha"), self._beside(output), strict=True):
+            if not path.exists():
+                write_atomic(path, _EXTRA[name](read_chat(output)))
 
     def _skip(self, recording: Recording, reason: str) -> None:
         self.left.append(recording.path)

@@ -197,6 +197,28 @@ def test_participants_roles_and_formats(tmp_path: Path, speech: np.ndarray, judg
     for suffix in ("srt", "vtt", "json", "TextGrid"):
         assert (tmp_path / f"p12.{suffix}").stat().st_size > 50
 
+    # a format asked for later is made from the transcript that is there
+    (tmp_path / "p12.srt").unlink()
+    later = run(recording, "--format", "srt", "--no-wor", "-v")
+    assert "done already" in later.stderr
+    assert (tmp_path / "p12.srt").stat().st_size > 50
+
+
+def test_other_formats_and_other_recordings_are_not_overwritten_either(tmp_path: Path, speech: np.ndarray):
+    out = tmp_path / "out"
+    first = write(tmp_path / "a" / "visit.wav", speech[: 4 * SECOND])
+    second = write(tmp_path / "b" / "visit.wav", speech[4 * SECOND : 8 * SECOND])
+    (first.parent / "visit.srt").write_text("mine", encoding="utf-8")
+    refused = run(first, "--format", "srt")
+    assert "visit.srt was not written by asrlsa" in refused.stderr
+    assert (first.parent / "visit.srt").read_text(encoding="utf-8") == "mine"
+
+    assert run(first, "-o", out).returncode == 0
+    kept = (out / "visit.cha").read_text(encoding="utf-8")
+    other = run(second, "-o", out)
+    assert "transcript of another recording" in other.stderr
+    assert (out / "visit.cha").read_text(encoding="utf-8") == kept
+
 
 def test_each_channel_is_one_speaker(tmp_path: Path, speech: np.ndarray, judge: Judge):
     quiet = np.zeros(6 * SECOND)
