@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from asrlsa.errors import OutputError
 
@@ -28,6 +29,22 @@ def write_atomic(path: Path, text: str) -> None:
     Raises:
         OutputError: It can't be written; the old file is as it was.
     """
+    with atomic_writer(path) as file:
+        file.write(text)
+
+
+@contextmanager
+def atomic_writer(path: Path) -> Iterator[TextIO]:
+    """Write a text of any length as `write_atomic` does, piece by piece, without holding it in memory.
+
+    Where the context ends with an error, also an interruption, the old file is as it was.
+
+    Yields:
+        A file to write to: UTF-8, LF.
+
+    Raises:
+        OutputError: It can't be written; the old file is as it was.
+    """
     target = Path(os.path.realpath(path))
     beside = target.with_name(f"{_key(target)}-{secrets.token_hex(4)}.tmp")
     try:
@@ -36,7 +53,7 @@ def write_atomic(path: Path, text: str) -> None:
         if mode is not None and not os.access(target, os.W_OK):
             raise PermissionError(errno.EACCES, "the file is write-protected")
         with beside.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         if mode is not None:
