@@ -231,7 +231,8 @@ def test_each_channel_is_one_speaker(tmp_path: Path, speech: np.ndarray, judge: 
     assert judge(text) == []
     turns = [(u.speaker, u.start) for u in read_chat(tmp_path / "call.cha").utterances]
     assert {code for code, _ in turns} == {"PAR0", "PAR1"}
-    assert all((code == "PAR0") == (begin < 6_000) for code, begin in turns if begin is not None)
+    near = 50  # ms: how exactly a word's begin is known
+    assert all((code == "PAR0") == (begin < 6_000 - near) for code, begin in turns if begin is not None)
 
 
 @pytest.mark.parametrize(
