@@ -2,6 +2,7 @@
 
 A data folder holds ``train.jsonl``, ``dev.jsonl``, ``test.jsonl`` and ``prepare.json``. The keys of a row are those of
 `Row`, with times in seconds, so that `asrlsa evaluate` reads a manifest too; keys that are not known are ignored.
+The rows of one recording stand together, by their start.
 """
 
 from __future__ import annotations
@@ -49,6 +50,9 @@ class Row:
         source: File that the text comes from.
         line: Line of that file, from 1, or None.
         fluent: The same utterance without its disfluencies, where both texts were asked for.
+        joins: Nothing that is not transcribed is heard between the row before it, of the same recording, and this one:
+            the two may stand in one window with the sound between them. False where an utterance between them was
+            left out (``xxx``, another speaker, no times) or nobody knows; a window must cut that sound out.
     """
 
     id: str
@@ -65,6 +69,7 @@ class Row:
     source: str = ""
     line: int | None = None
     fluent: str | None = None
+    joins: bool = False
 
     @property
     def duration(self) -> Milliseconds:
@@ -136,6 +141,8 @@ def row_to_json(row: Row, audio: str) -> str:
         values["source"] = row.source
     if row.line is not None:
         values["line"] = row.line
+    if row.joins:
+        values["joins"] = True
     return json.dumps(values, ensure_ascii=False)
 
 
@@ -221,6 +228,9 @@ def _row(text: str, manifest: Path, number: int, folder: Path) -> Row:
     line = found.get("line")
     if line is not None and (isinstance(line, bool) or not isinstance(line, int) or line < 1):
         raise row.error("must be a whole number from 1 on", "line")
+    joins = found.get("joins", False)
+    if not isinstance(joins, bool):
+        raise row.error("must be true or false", "joins")
     age = found.get("age")
     words = {name: row.text(name) for name in _WORDS}
     if isinstance(age, int) and not isinstance(age, bool):
@@ -234,5 +244,6 @@ def _row(text: str, manifest: Path, number: int, folder: Path) -> Row:
         language=language,
         line=line,
         fluent=row.text("fluent") if found.get("fluent") is not None else None,
+        joins=joins,
         **words,
     )
