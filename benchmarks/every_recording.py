@@ -55,9 +55,8 @@ def main() -> None:
         found = [problem for stem, text in texts.items() for problem in check_chat(text, stem)]
         errors = sum(problem.severity == "error" for problem in found)
         refused = problems(list(texts.values()), args.judge)
-        words = sum(
-            line.count("_") for text in texts.values() for line in text.splitlines() if line.startswith("%wor:")
-        )
+        lines = [line for text in texts.values() for line in text.splitlines() if line.startswith("%wor:")]
+        words = sum(line.count("\x15") // 2 for line in lines)
         print(
             f"| {folder.name} | {wanted} | {len(texts)} | {words} | {errors}, {len(found) - errors} | {refused} |",
             flush=True,
