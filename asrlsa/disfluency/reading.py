@@ -86,12 +86,14 @@ class Reading:
         events: Disfluencies by start, inner ones before the ones around them.
         masks: Stretches that were not transcribed.
         terminator: The terminator, or an empty string where it is missing.
+        commas: For each comma the index of the word after it.
     """
 
     words: tuple[SpokenWord, ...]
     events: tuple[Event, ...] = ()
     masks: tuple[Event, ...] = ()
     terminator: str = ""
+    commas: tuple[int, ...] = ()
 
     @property
     def verbatim(self) -> tuple[str, ...]:
@@ -132,6 +134,7 @@ class _Reader:
         self.groups: list[int] = []
         self.last = (0, 0)
         self.terminator = ""
+        self.commas: list[int] = []
 
     def word(self, number: int, text: str) -> None:
         """Read a word, with the stuttering codes inside it."""
@@ -241,6 +244,8 @@ class _Reader:
             self.events.append(Event("pause", here, here, duration=_pause_ms(text)))
         elif kind == "terminator":
             self.terminator = text
+        elif text == ",":
+            self.commas.append(here)
         elif kind == "replacement":
             self.target(text)
         elif kind == "repeat":
@@ -280,4 +285,4 @@ def read_main_tier(text: str) -> Reading:
     if len(events) > 1:
         events.sort(key=lambda e: (e.start, e.end))
     words = tuple([SpokenWord(e.verbatim, e.clean, e.kind, e.raw) for e in reader.entries])
-    return Reading(words, tuple(events), tuple(reader.masks), reader.terminator)
+    return Reading(words, tuple(events), tuple(reader.masks), reader.terminator, tuple(reader.commas))
