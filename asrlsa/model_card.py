@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -31,12 +32,20 @@ DECODING: Final[Mapping[str, tuple[str, Callable[[Any], bool]]]] = MappingProxyT
 )
 
 
+METHODS: Final = ("full", "lora", "adalora", "bitfit", "ia3", "dora", "vera", "s2lora")
+STYLES: Final = ("verbatim", "fluent", "both")
+
+
 @dataclass(frozen=True, slots=True)
 class ModelCard:
     """How a model wants to be used; what it does not set is left to asrlsa.
 
     Attributes:
         base: Name of the model that it was made from, such as ``base`` or ``small.en``; empty where not known.
+        base_sha256: Sum of the base's weights (`asrlsa.conversion.weights.weights_sha256`), the same in every format;
+            an adapter is refused on a base with another sum. Empty where not known.
+        method: How it was trained: one of `METHODS`, or empty.
+        style: What its training texts were: one of `STYLES`, or empty.
         verbatim: Whether the model writes fillers, repeats and fragments by itself; it then gets no style prompt
             unless ``prompt`` has one.
         prompt: Text to put in front of every window; None leaves the choice to asrlsa, an empty string means none.
@@ -44,16 +53,23 @@ class ModelCard:
         context_seconds: Input lengths in seconds that it was trained for, rising; empty means full 30 s windows only.
         suppress_tokens: Token ids that it must never write; None takes Whisper's own list.
         languages: ISO 639-1 codes that it was trained for; empty means those of its base.
+        data: Summary of what it was trained on: name -> text or number, such as ``{"hours": 12.5, "speakers": 40}``.
+        scores: Name -> number, such as ``{"dev_wer": 21.3}``.
         notes: Free text for people.
     """
 
     base: str = ""
+    base_sha256: str = ""
+    method: str = ""
+    style: str = ""
     verbatim: bool = False
     prompt: str | None = None
     decoding: Mapping[str, _Setting] = field(default_factory=dict, hash=False)
     context_seconds: tuple[float, ...] = ()
     suppress_tokens: tuple[int, ...] | None = None
     languages: tuple[str, ...] = ()
+    data: Mapping[str, str | int | float] = field(default_factory=dict, hash=False)
+    scores: Mapping[str, float] = field(default_factory=dict, hash=False)
     notes: str = ""
 
     def __post_init__(self) -> None:
@@ -64,6 +80,10 @@ class ModelCard:
         """
         for name in ("base", "notes"):
             _require(isinstance(getattr(self, name), str), name, "a text")
+        sum_ = self.base_sha256
+        _require(isinstance(sum_, str) and bool(re.fullmatch("([0-9a-f]{64})?", sum_)), "base_sha256", "a sha256")
+        _require(self.method in ("", *METHODS), "method", f"one of {', '.join(METHODS)}")
+        _require(self.style in ("", *STYLES), "style", f"one of {', '.join(STYLES)}")
         _require(isinstance(self.verbatim, bool), "verbatim", "true or false")
         _require(self.prompt is None or isinstance(self.prompt, str), "prompt", "a text or null")
         _require(isinstance(self.decoding, Mapping), "decoding", "an object of settings")
@@ -73,6 +93,7 @@ class ModelCard:
             wanted, accepts = DECODING[key]
             _require(accepts(value), f"decoding.{key}", wanted)
         object.__setattr__(self, "decoding", MappingProxyType(dict(self.decoding)))
+        self._check_tables()
         lengths = self.context_seconds
         good = all(_number(s) and 0 < s <= MAX_CONTEXT_SECONDS for s in lengths) and list(lengths) == sorted(
             set(lengths)
@@ -86,6 +107,16 @@ class ModelCard:
         )
         codes = all(isinstance(c, str) and c.isalpha() and c.islower() and len(c) in (2, 3) for c in self.languages)
         _require(codes, "languages", 'a list of language codes such as ["en"]')
+
+    def _check_tables(self) -> None:
+        for name, wanted, accepts in (
+            ("data", "an object of texts and numbers", lambda v: isinstance(v, str) or _number(v)),
+            ("scores", "an object of numbers", _number),
+        ):
+            table = getattr(self, name)
+            good = isinstance(table, Mapping) and all(isinstance(k, str) and accepts(v) for k, v in table.items())
+            _require(good, name, wanted)
+            object.__setattr__(self, name, MappingProxyType(dict(table)))
 
 
 def read_card(directory: Path) -> ModelCard | None:

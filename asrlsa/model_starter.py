@@ -24,21 +24,27 @@ _STAMP = "asrlsa-starter.json"
 _READ = 1 << 20
 _STALE_SECONDS = 3600  # a half-built folder older than this belongs to a run that was killed
 
-# Feature settings as faster-whisper and transformers read them; both starter models hear 80 mel bands.
-_PREPROCESSOR = {
-    "chunk_length": 30,
-    "feature_extractor_type": "WhisperFeatureExtractor",
-    "feature_size": 80,
-    "hop_length": 160,
-    "n_fft": 400,
-    "n_samples": 480_000,
-    "nb_max_frames": 3000,
-    "padding_side": "right",
-    "padding_value": 0.0,
-    "processor_class": "WhisperProcessor",
-    "return_attention_mask": False,
-    "sampling_rate": 16_000,
-}
+
+def preprocessor(mels: int) -> dict[str, Any]:
+    """Feature settings as faster-whisper and transformers read them from ``preprocessor_config.json``.
+
+    Args:
+        mels: Mel bands that the model hears: 80, or 128 for large-v3 and its children.
+    """
+    return {
+        "chunk_length": 30,
+        "feature_extractor_type": "WhisperFeatureExtractor",
+        "feature_size": mels,
+        "hop_length": 160,
+        "n_fft": 400,
+        "n_samples": 480_000,
+        "nb_max_frames": 3000,
+        "padding_side": "right",
+        "padding_value": 0.0,
+        "processor_class": "WhisperProcessor",
+        "return_attention_mask": False,
+        "sampling_rate": 16_000,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +206,8 @@ def _build(starter: Starter, folder: Path) -> None:
         else:
             _check(starter, file, sources, target)
     tokenizer = folder / "tokenizer.json"
-    tokenizer.write_text(_with_timestamps(tokenizer.read_text(encoding="utf-8")), encoding="utf-8")
-    (folder / "preprocessor_config.json").write_text(json.dumps(_PREPROCESSOR, indent=2) + "\n", encoding="utf-8")
+    tokenizer.write_text(with_timestamps(tokenizer.read_text(encoding="utf-8")), encoding="utf-8")
+    (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor(80), indent=2) + "\n", encoding="utf-8")
     names = sorted(path.name for path in folder.iterdir())
     stamp = {"sha256": starter.sha256, "files": {name: _look(folder / name) for name in names}}
     (folder / _STAMP).write_text(json.dumps(stamp, indent=2) + "\n", encoding="utf-8")
@@ -298,7 +304,7 @@ def _sweep(cache: Path) -> None:
             continue
 
 
-def _with_timestamps(text: str) -> str:
+def with_timestamps(text: str) -> str:
     """Return a ``tokenizer.json`` that knows Whisper's 1,501 timestamp tokens, ``<|0.00|>`` to ``<|30.00|>``.
 
     The tokenizer of tiny.en was published without them, although its weights have them.

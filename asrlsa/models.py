@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Final, Literal
 
 from asrlsa import model_starter
+from asrlsa.conversion import adapters
+from asrlsa.conversion.cached import converted
+from asrlsa.conversion.folders import TRANSFORMERS_WEIGHTS, is_transformers
 from asrlsa.errors import ModelError
 from asrlsa.model_card import CARD_NAME, ModelCard, read_card, write_card
 from asrlsa.model_weights import fingerprint, read_weights
@@ -27,6 +30,7 @@ __all__ = [
     "available_models",
     "cache_dir",
     "default_model",
+    "find_folder",
     "read_card",
     "resolve_model",
     "write_card",
@@ -72,7 +76,8 @@ HUB_NAMES: Final[dict[str, _Hub]] = {
 _NEEDED = ("model.bin", "config.json", "tokenizer.json")
 _VOCABULARIES = ("vocabulary.json", "vocabulary.txt")
 _DOWNLOADED = ["config.json", "preprocessor_config.json", "model.bin", "tokenizer.json", "vocabulary.*", CARD_NAME]
-_TRANSFORMERS = ("model.safetensors", "pytorch_model.bin", "model.safetensors.index.json")
+_TRANSFORMERS = TRANSFORMERS_WEIGHTS
+_TRANSFORMERS_FILES = ["*.json", "model*.safetensors"]
 _MULTILINGUAL_VOCABULARY = 51_865  # tokens; the English-only models have 51,864
 _STARTER_HINT = "pip install 'asrlsa[starter]'"
 
@@ -139,9 +144,11 @@ def resolve_model(name: str | Path, *, offline: bool = False, cache: Path | None
     """Find a model, downloading it only where nothing on this machine has that name.
 
     Args:
-        name: A directory, a Whisper or distil-Whisper name (`HUB_NAMES`), or ``owner/repository`` of the hub.
+        name: A directory, a Whisper or distil-Whisper name (`HUB_NAMES`), or ``owner/repository`` of the hub. A
+            directory in transformers' format, or an adapter (whose base is looked up by its name), is converted once
+            into the cache.
         offline: Never ask the hub.
-        cache: Folder for assembled starter models and remembered sums; None is `cache_dir`.
+        cache: Folder for assembled starter models, conversions and remembered sums; None is `cache_dir`.
 
     Raises:
         ModelError: The name is unknown, the model is incomplete or damaged, or can't be had offline.
@@ -150,7 +157,7 @@ def resolve_model(name: str | Path, *, offline: bool = False, cache: Path | None
     home = cache if cache is not None else cache_dir()
     folder = Path(name).expanduser()
     if _means_directory(name, folder):
-        return _describe(folder, folder.resolve().name, "directory", home)
+        return _describe(_decodable(folder, offline, home), folder.resolve().name, "directory", home)
     if model_starter.installed(name):
         return _describe(model_starter.assemble(name, home / "models"), name, "starter", home)
     repositories = _repositories(name)
@@ -163,6 +170,55 @@ def resolve_model(name: str | Path, *, offline: bool = False, cache: Path | None
             f"model {name!r} is not on this machine, and --offline forbids downloading; {_what_there_is()}"
         )
     return _describe(_download(name, repositories[0]), name, "hub", home)
+
+
+def find_folder(name: str | Path, *, offline: bool = False, cache: Path | None = None) -> Path:
+    """Find a model's folder in CTranslate2's or transformers' format, for what reads the weights themselves.
+
+    Args:
+        name: As for `resolve_model`; ``openai/whisper-NAME`` is the same model as NAME.
+        offline: Never ask the hub.
+        cache: Folder for assembled starter models; None is `cache_dir`.
+
+    Raises:
+        ModelError: The name is unknown, the model is incomplete, or can't be had offline.
+    """
+    name = str(name)
+    folder = Path(name).expanduser()
+    if _means_directory(name, folder):
+        lacking = "" if is_transformers(folder) else _lacking(folder)
+        if lacking:
+            raise ModelError(f"{folder}: {lacking}")
+        return folder
+    plain = name.removeprefix("openai/whisper-")
+    if plain in HUB_NAMES or "/" not in name:
+        return resolve_model(plain, offline=offline, cache=cache).directory
+    found = _from_cache(name, "model.safetensors")
+    if found is not None and is_transformers(found):
+        return found
+    if offline or _from_cache(name) is not None:
+        return resolve_model(name, offline=offline, cache=cache).directory
+    return _download(name, name, [*_DOWNLOADED, *_TRANSFORMERS_FILES])
+
+
+def _decodable(folder: Path, offline: bool, home: Path) -> Path:
+    """The folder itself, or what it is converted to where CTranslate2 can't load it."""
+    if adapters.is_adapter(folder):
+        return converted(folder, _base_of(folder, offline, home), home)
+    if is_transformers(folder):
+        return converted(folder, None, home)
+    return folder
+
+
+def _base_of(adapter: Path, offline: bool, home: Path) -> Path:
+    card = read_card(adapter)
+    name = (card.base if card is not None else "") or adapters.base_name(adapter)
+    if not name:
+        raise ModelError(f'{adapter}: does not say which model it adapts; add "base" to its {CARD_NAME}')
+    try:
+        return find_folder(name, offline=offline, cache=home)
+    except ModelError as error:
+        raise ModelError(f"{adapter}: its base can't be had: {error}") from None
 
 
 def default_model() -> str:
@@ -244,7 +300,7 @@ def _means_directory(name: str, folder: Path) -> bool:
     if folder.is_dir():
         if name not in HUB_NAMES:
             return True
-        return any((folder / file).exists() for file in (*_NEEDED, *_TRANSFORMERS))
+        return any((folder / file).exists() for file in (*_NEEDED, *_TRANSFORMERS, adapters.CONFIG))
     if folder.is_file():
         raise ModelError(f"{folder}: is a file; give the directory of the model")
     seems_path = name.startswith((".", "~", "/", os.sep)) or "\\" in name or name.count("/") > 1 or name.endswith("/")
@@ -275,10 +331,8 @@ def _lacking(directory: Path) -> str:
     """Say what a directory lacks to be a model; empty where nothing."""
     have = {path.name for path in directory.iterdir() if path.exists()}
     if "model.bin" not in have:
-        if have & set(_TRANSFORMERS):
-            return "is a transformers model; convert it first: asrlsa quantize DIRECTORY"
-        if "adapter_config.json" in have:
-            return "is an adapter, not a model; merge it into its base first"
+        if adapters.CONFIG in have:
+            return "is an adapter, not a model; give the base model that it adapts"
         if not have & {*_NEEDED, *_VOCABULARIES}:
             return "holds no model (no model.bin); give a CTranslate2 Whisper model, or a name such as base"
     missing = [name for name in _NEEDED if name not in have]
@@ -318,22 +372,22 @@ def _cached(name: str) -> Path | None:
     return None
 
 
-def _from_cache(repository: str) -> Path | None:
-    """Folder of a repository in the hub's cache, without a network."""
+def _from_cache(repository: str, *files: str) -> Path | None:
+    """Folder of a repository in the hub's cache that has one of the files, without a network."""
     from huggingface_hub import try_to_load_from_cache
 
-    for name in _NEEDED:
+    for name in files or _NEEDED:
         found = try_to_load_from_cache(repository, name)
         if isinstance(found, str):
             return Path(found).parent
     return None
 
 
-def _download(name: str, repository: str) -> Path:
+def _download(name: str, repository: str, files: list[str] = _DOWNLOADED) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(repository, allow_patterns=_DOWNLOADED))
+        return Path(snapshot_download(repository, allow_patterns=files))
     except Exception as error:  # the hub's client raises what its HTTP library raises, which changes between versions
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(

@@ -10,7 +10,10 @@ from typing import Any
 import torch
 from transformers import WhisperForConditionalGeneration
 
-METHODS = ("full", "lora", "adalora", "bitfit", "ia3", "dora", "vera", "s2lora")
+from asrlsa.model_card import METHODS
+
+__all__ = ["METHODS"]
+
 TARGETS = ("encoder", "decoder", "attention", "feed-forward", "q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
 
 

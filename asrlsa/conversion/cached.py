@@ -1,0 +1,85 @@
+"""A model in another form, converted once into the user's cache so that CTranslate2 can load it."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import hashlib
+from pathlib import Path
+from typing import Final
+
+from asrlsa.conversion import adapters, tensor_file
+from asrlsa.conversion.folders import building, read_whisper, write_ctranslate2
+from asrlsa.errors import ModelError
+from asrlsa.model_card import CARD_NAME, ModelCard, read_card, write_card
+from asrlsa.model_weights import fingerprint
+
+_REVISION: Final = "1"  # raised when a conversion gives another result than before
+
+
+def converted(source: Path, base: Path | None, cache: Path) -> Path:
+    """Return a CTranslate2 folder with the same model, made on first use and kept.
+
+    The folder's name holds the sums of everything that it is made from. Several processes may convert at once; the
+    first to finish wins and none sees a half-made folder.
+
+    Args:
+        source: A transformers folder, or an adapter.
+        base: Folder of the adapter's base in either format; None for a whole model.
+        cache: asrlsa's folder for caches.
+
+    Raises:
+        ModelError: ``source`` or ``base`` is damaged, they don't fit, or the cache can't be written.
+    """
+    digest = hashlib.sha256(_REVISION.encode())
+    for folder in (source, base):
+        for path in _ingredients(folder) if folder is not None else ():
+            digest.update(f"{path.name} {fingerprint(path, cache / 'sums')}\n".encode())
+    home = cache / "converted" / f"{source.resolve().name}-{digest.hexdigest()[:16]}"
+    if (home / "model.bin").exists():
+        return home
+    try:
+        with building(home) as folder:
+            _convert(source, base, folder)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise ModelError(f"{cache}: no room to convert {source}; free some disk space") from None
+        raise ModelError(
+            f"{cache}: the cache of models can't be written ({error.strerror or error}); set ASRLSA_CACHE to a folder "
+            "that can"
+        ) from None
+    return home
+
+
+def require_base(card: ModelCard | None, sha256: str, adapter: Path, base: str) -> None:
+    """Refuse an adapter on a base that it was not trained on; a card without a sum fits every base.
+
+    Raises:
+        ModelError: The sums differ.
+    """
+    if card is not None and card.base_sha256 and card.base_sha256 != sha256:
+        raise ModelError(
+            f"{adapter}: was trained on another base ({card.base or 'unnamed'}, weights {card.base_sha256[:8]}) than "
+            f"{base} (weights {sha256[:8]}); give the base that it was trained on"
+        )
+
+
+def _convert(source: Path, base: Path | None, folder: Path) -> None:
+    card = read_card(source)
+    if base is None:
+        write_ctranslate2(read_whisper(source), folder)
+    else:
+        whisper = read_whisper(base)
+        if card is not None and card.base_sha256:
+            require_base(card, whisper.sha256, source, str(base))
+        merged = adapters.merge_adapter(whisper.state, source)
+        write_ctranslate2(dataclasses.replace(whisper, state=merged), folder)
+    if card is not None:
+        write_card(folder, card)
+
+
+def _ingredients(folder: Path) -> list[Path]:
+    """Every file of a model or adapter that a conversion reads."""
+    names = ("config.json", "generation_config.json", "tokenizer.json", "model.bin", CARD_NAME, tensor_file.INDEX)
+    found = [folder / name for name in (*names, adapters.CONFIG) if (folder / name).exists()]
+    return found + sorted(folder.glob("*.safetensors"))
