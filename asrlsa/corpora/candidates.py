@@ -10,8 +10,6 @@ from types import MappingProxyType
 
 from asrlsa.types import Milliseconds
 
-_NO_EVENTS: Mapping[str, int] = MappingProxyType({})
-
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -62,7 +60,7 @@ class Candidate:
     line: int | None = None
     name: str = ""
     masks: tuple[str, ...] = ()
-    events: Mapping[str, int] = field(default=_NO_EVENTS, hash=False)
+    events: Mapping[str, int] = field(default_factory=dict, hash=False)
     split: str = ""
     problem: str = ""
 

@@ -6,6 +6,7 @@ import os
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
 from asrlsa.audio import stream
@@ -83,7 +84,7 @@ def _distance(media: Path, transcript: Path) -> tuple[int, int, int]:
     ours, theirs = transcript.parent.parts, media.parent.parts
     if ours == theirs:
         return (0, 0, 0)
-    common = len(os.path.commonprefix([ours, theirs]))
+    common = sum(takewhile(bool, (a == b for a, b in zip(ours, theirs, strict=False))))
     mirrored = len({p.casefold() for p in ours[common:]} & {p.casefold() for p in theirs[common:]})
     return (1, -mirrored, len(ours) + len(theirs) - 2 * common)
 

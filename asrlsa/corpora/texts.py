@@ -15,7 +15,6 @@ _NO_UTTERANCES = re.compile(
     r"(?:^|[\s_-])(?:words?|phones?|phonemes?|segments?|syllables?|mau|kan|ort)$", re.IGNORECASE
 )
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"|([-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)(?=\s|\Z)|<(exists|absent)>')
-_LABEL = re.compile(r"^\s*[\w ]*(?:\[\d*\])?:?\s*(?:[\w ]+=\s*)?")
 
 
 class TextError(AsrlsaError):
@@ -96,9 +95,9 @@ def text_of(source: SourceFile) -> str:
     try:
         data = source.path.read_bytes()
         return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    except UnicodeDecodeError:
-        line = data.count(b"\n", 0, 1 << 30) and 1
-        raise TextError(f"{source.path}: is not UTF-8 text (line {line or 1}); save it as UTF-8") from None
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise TextError(f"{source.path}:{line}: is not UTF-8 text; save it as UTF-8") from None
     except OSError as error:
         raise TextError(f"{source.path}: can't be read ({error.strerror or error})") from None
 
