@@ -66,12 +66,15 @@ class Decoded:
         average_log_probability: Mean natural logarithm of the token probabilities.
         no_speech_probability: Probability of Whisper's no-speech token.
         truncated: The text ran to its maximum length without an end.
+        pieces: For each word what the model wrote it from, each piece with its own time: one piece for most words, the
+            parts between hyphens for ``b-b-ball``. Empty where the words are all that is known.
     """
 
     words: tuple[Word, ...]
     average_log_probability: float
     no_speech_probability: float
     truncated: bool
+    pieces: tuple[tuple[Word, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,10 +226,11 @@ class Recogniser:
         words = self._align(encoded, tokens, durations, language)
         return [
             Decoded(
-                words=tuple(w),
+                words=tuple(word for word, _ in w),
                 average_log_probability=float(r.scores[0]) if r.scores else 0.0,
                 no_speech_probability=float(r.no_speech_prob),
                 truncated=len(row) + len(r.sequences_ids[0]) >= length,
+                pieces=tuple(pieces for _, pieces in w),
             )
             for row, r, w in zip(rows, results, words, strict=True)
         ]
@@ -259,9 +263,9 @@ class Recogniser:
 
     def _align(
         self, encoded: Encoded, tokens: list[list[int]], durations: Sequence[int], language: Sequence[str]
-    ) -> list[list[Word]]:
-        """Give every word its time, by dynamic time warping over the cross-attention."""
-        words: list[list[Word]] = [[] for _ in tokens]
+    ) -> list[list[tuple[Word, tuple[Word, ...]]]]:
+        """Give every word and its pieces their times, by dynamic time warping over the cross-attention."""
+        words: list[list[tuple[Word, tuple[Word, ...]]]] = [[] for _ in tokens]
         by_language: dict[str, list[int]] = {}
         for i, code in enumerate(language):
             by_language.setdefault(code, []).append(i)
@@ -279,8 +283,8 @@ class Recogniser:
         return words
 
 
-def _timed_words(tokenizer: Any, tokens: list[int], result: Any) -> list[Word]:
-    """Join tokens to words; a word begins where its first token's attention begins."""
+def _timed_words(tokenizer: Any, tokens: list[int], result: Any) -> list[tuple[Word, tuple[Word, ...]]]:
+    """Join tokens to words, each with its pieces; a piece begins where its first token's attention begins."""
     import numpy as np
 
     if not tokens:
@@ -291,7 +295,7 @@ def _timed_words(tokenizer: Any, tokens: list[int], result: Any) -> list[Word]:
     begins = position[jumps] * 1000 // TOKENS_PER_SECOND  # ms at which each token, and the end of text, begins
     texts, groups = tokenizer.split_to_word_tokens([*tokens, tokenizer.eot])
     probabilities = np.asarray(result.text_token_probs, dtype=np.float64)
-    words: list[Word] = []
+    words: list[tuple[Word, tuple[Word, ...]]] = []
     at = 0
     for text, group in zip(texts[:-1], groups[:-1], strict=False):
         first, last = at, at + len(group)
@@ -301,17 +305,20 @@ def _timed_words(tokenizer: Any, tokens: list[int], result: Any) -> list[Word]:
         spoken = any(c.isalnum() for c in text)
         glued = bool(words) and not text.startswith(" ") and (not spoken or tokenizer.language_code not in SPACELESS)
         if glued:
-            before = words[-1]
+            before, pieces = words[-1]
             text = before.text + text.strip()
             if spoken:
-                words[-1] = Word(text, before.start, end, min(before.confidence or 0.0, confidence))
+                piece = Word(text[len(before.text) :], start, end, confidence)
+                joined = Word(text, before.start, end, min(before.confidence or 0.0, confidence))
+                words[-1] = joined, (*pieces, piece)
             else:  # punctuation belongs to the word before it and has no time of its own
-                words[-1] = Word(text, before.start, before.end, before.confidence)
+                words[-1] = Word(text, before.start, before.end, before.confidence), pieces
         elif spoken:
-            words.append(Word(text.strip(), start, end, confidence))
+            word = Word(text.strip(), start, end, confidence)
+            words.append((word, (word,)))
         elif words and text.strip()[0] in ".,?!…":
-            before = words[-1]
-            words[-1] = Word(before.text + text.strip(), before.start, before.end, before.confidence)
+            before, pieces = words[-1]
+            words[-1] = Word(before.text + text.strip(), before.start, before.end, before.confidence), pieces
     return words
 
 

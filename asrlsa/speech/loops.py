@@ -8,30 +8,43 @@ a loop by the time its copies take, never by their number alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from asrlsa.types import Span, Word
 
 MIN_COPY_MS = 70  # a spoken copy of even one short word takes at least this long
 MIN_COPIES = 3  # two copies are never taken for a loop
 FAST_WORD_MS = 45  # mean length of a word that no speaker reaches over a whole run: 22 words a second
+MIN_PARTS = 6  # so many equal parts in one word (``a-a-a-a-a-a``) are looked at one by one
 MAX_PHRASE = 10  # longest phrase, in words, that is looked at
 ENDLESS_COPIES = 6  # a run that fills the text to its limit
 SQUEEZED_WORDS = 8  # so many words in a row with hardly any time: text that the audio does not hold
 SQUEEZED_WORD_MS = 20  # mean length of a word in such a run
 
 
-def find_loop(words: Sequence[Word], *, truncated: bool = False, speech: Sequence[Span] = ()) -> tuple[int, int] | None:
+def find_loop(
+    words: Sequence[Word],
+    *,
+    truncated: bool = False,
+    speech: Sequence[Span] = (),
+    pieces: Sequence[Sequence[Word]] = (),
+) -> tuple[int, int] | None:
     """Return the first loop as ``(first, last)`` word indices, last exclusive, or None.
 
     Args:
         words: Decoded words in order with times in ms.
         truncated: The text ran to its maximum length.
         speech: Speech regions in the same time base; when given, copies that lie in silence count against a run.
+        pieces: For each word the parts it was written in; a word of many equal parts is judged by the times of these.
 
     The loop begins at the first copy whose time is impossible; the copies before it were spoken. A long run of words
     that share a few frames counts too, whatever the words are.
     """
-    plain = [w.text.lower().strip(".,?!-…\"'") for w in words]
+    if any(len(p) >= MIN_PARTS for p in pieces):
+        units, owners = _units(words, pieces)
+        found = find_loop(units, truncated=truncated, speech=speech)
+        return None if found is None else (owners[found[0]], owners[found[1] - 1] + 1)
+    plain = [_plain(w) for w in words]
     n = len(plain)
     best = _squeezed(words)
     earliest = best[0] if best is not None else n
@@ -48,6 +61,22 @@ def find_loop(words: Sequence[Word], *, truncated: bool = False, speech: Sequenc
                     best, earliest = (begin, last), first
             first = last if copies > 1 else first + 1
     return best
+
+
+def _plain(word: Word) -> str:
+    return word.text.lower().strip(".,?!-…\"'")
+
+
+def _units(words: Sequence[Word], pieces: Sequence[Sequence[Word]]) -> tuple[list[Word], list[int]]:
+    """Return the words, those of many equal parts taken apart, and for each unit the index of its word."""
+    units: list[Word] = []
+    owners: list[int] = []
+    for index, (word, parts) in enumerate(zip(words, pieces, strict=True)):
+        runs = (len(list(group)) for _, group in groupby(parts, key=_plain))
+        taken = parts if max(runs, default=0) >= MIN_PARTS else (word,)
+        units.extend(taken)
+        owners.extend([index] * len(taken))
+    return units, owners
 
 
 def _squeezed(words: Sequence[Word]) -> tuple[int, int] | None:

@@ -40,7 +40,7 @@ SENTENCE_END = (".", "?", "!")
 JOINED_MS = 300  # a sentence that begins within this time after the last one may have swallowed a pause
 SWALLOWED_MS = 700  # a pause of this length right after its first word says so
 FIRST_WORD_MS = 300
-SPEECH_EVIDENCE = 0.5  # a guess over regions of less mean speech probability than this is noise, else unintelligible
+SPEECH_EVIDENCE = 0.6  # a guess over regions with less speech probability than this is noise, else unintelligible
 
 
 class Blocks(Protocol):
@@ -505,23 +505,22 @@ def refined(window: Window, words: Sequence[Word], aligner: WordAligner) -> list
 def _loop(item: _Item, result: Decoded) -> tuple[int, int] | None:
     """Return the loop in a window, if there is one; times and regions are compared in the recording."""
     words = absolute_words(item.window, result.words)
-    return find_loop(words, truncated=result.truncated, speech=item.window.regions)
+    pieces = [absolute_words(item.window, p) for p in result.pieces]
+    return find_loop(words, truncated=result.truncated, speech=item.window.regions, pieces=pieces)
 
 
 def _without_loops(item: _Item, result: Decoded) -> Decoded:
     """Replace what still loops by one ``xxx``."""
-    words = list(result.words)
-    while True:
-        loop = _loop(item, Decoded(tuple(words), 0.0, 0.0, result.truncated))
-        if loop is None:
-            break
+    while (loop := _loop(item, result)) is not None:
         first, last = loop
-        begin, end = words[first].start, words[last - 1].end
-        words[first:last] = [Word("xxx", begin, end, 0.0)]
+        words, pieces = list(result.words), list(result.pieces)
+        mask = Word("xxx", words[first].start, words[last - 1].end, 0.0)
+        words[first:last] = [mask]
+        if pieces:
+            pieces[first:last] = [(mask,)]
+        result = replace(result, words=tuple(words), pieces=tuple(pieces))
         item.repaired = "a decoding loop could not be resolved and is written xxx"
-    return Decoded(
-        tuple(words), result.average_log_probability, result.no_speech_probability, truncated=result.truncated
-    )
+    return result
 
 
 def _without_guesses(item: _Item, result: Decoded) -> Decoded:
@@ -534,7 +533,7 @@ def _without_guesses(item: _Item, result: Decoded) -> Decoded:
     else:
         words = (Word("xxx", result.words[0].start, result.words[-1].end, 0.0),)
         item.repaired = "unintelligible, written xxx"
-    return Decoded(words, result.average_log_probability, result.no_speech_probability, result.truncated)
+    return replace(result, words=words, pieces=())
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -20,6 +20,7 @@ SAMPLE_RATE = 16_000
 FRAME_SAMPLES = 512  # what Silero v6 takes at 16 kHz
 CONTEXT_SAMPLES = 64  # tail of the frame before, which the network wants in front of each frame
 FRAME_MS = FRAME_SAMPLES * 1000 // SAMPLE_RATE  # 32 ms
+EVIDENCE_FRAMES = 6  # 0.2 s: a syllable
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,11 @@ class VadOptions:
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A stretch of speech, padded; ``evidence`` is the mean speech probability of its unpadded frames."""
+    """A stretch of speech, padded; ``evidence`` is the mean speech probability of its best 0.2 s.
+
+    Quiet voices, creaky or breathy, are seen in parts only; noise that looks like speech for a frame does so nowhere
+    for 0.2 s.
+    """
 
     span: Span
     evidence: float
@@ -157,7 +162,7 @@ class RegionFinder:
             middle = (self._held.span.end + begin) // 2
             start = max(start, min(middle, begin))
             yield self._release(start)
-        self._held = Region(Span(start, end), sum(kept) / len(kept))
+        self._held = Region(Span(start, end), _best(kept))
 
     def _cut(self) -> Iterator[Region]:
         """Cut a region that has grown too long at the most silent frame of its second half."""
@@ -177,3 +182,9 @@ class RegionFinder:
             end = min(end, max(limit, held.span.end))
         self._held, self._floor = None, end
         return Region(Span(held.span.start, end), held.evidence)
+
+
+def _best(probabilities: list[float]) -> float:
+    """Return the highest mean of ``EVIDENCE_FRAMES`` neighbours, or of all where there are fewer."""
+    size = min(EVIDENCE_FRAMES, len(probabilities))
+    return max(sum(probabilities[i : i + size]) / size for i in range(len(probabilities) - size + 1))

@@ -44,7 +44,7 @@ class Window:
         audio: Mono float32 at 16 kHz, shape (samples,).
         pieces: Stretches of the recording that ``audio`` is made of, in order and without overlap.
         regions: The speech regions inside, in absolute time.
-        evidence: Mean speech probability over the regions, weighted by their length.
+        evidence: Speech probability of the region that is most surely speech; see ``Region``.
     """
 
     audio: NDArray[np.float32]
@@ -134,12 +134,11 @@ class Windower:
         for piece in pieces:
             begin = piece.start * SAMPLES_PER_MS - self._origin
             cut.append(self._audio[max(0, begin) : piece.end * SAMPLES_PER_MS - self._origin])
-        total = sum(r.span.duration for r in regions)
         return Window(
             audio=np.concatenate(cut),
             pieces=tuple(pieces),
             regions=tuple(r.span for r in regions),
-            evidence=sum(r.evidence * r.span.duration for r in regions) / max(total, 1),
+            evidence=max(r.evidence for r in regions),
         )
 
     def _drop(self) -> None:

@@ -58,6 +58,31 @@ def test_different_words_without_any_time_are_text_that_the_audio_does_not_hold(
     assert find_loop(words) == (3, 12)
 
 
+def in_parts(parts: str, ms: int, start: int = 0) -> tuple[Word, list[Word]]:
+    """A word of hyphened parts, each so long, with its parts."""
+    pieces = spoken(parts.replace("-", " -"), ms, start)
+    return Word(parts, start, pieces[-1].end), pieces
+
+
+def test_a_loop_inside_one_word_is_found_by_the_times_of_its_parts():
+    spoken_part, first = in_parts("a-a-a", 250)
+    squeezed, rest = in_parts("-a" * 20, 0, 750)
+    word = Word(spoken_part.text + squeezed.text, 0, 8_000)  # a time that 23 sounds could have
+    before, after = Word("no", -300, -10), Word("dog", 8_000, 8_300)
+    words, pieces = [before, word, after], [[before], [*first, *rest], [after]]
+    assert find_loop(words) is None
+    assert find_loop(words, pieces=pieces) == (1, 2)
+
+
+def test_a_stuttered_word_is_not_a_loop_and_a_few_parts_are_not_looked_at():
+    word, pieces = in_parts("b-b-b-b-b-b-b-ball", 120)
+    assert find_loop([word], pieces=[pieces]) is None
+    word, pieces = in_parts("b-b-b-ball", 10)  # cross-attention blurs short parts
+    assert find_loop([word], pieces=[pieces]) is None
+    word, pieces = in_parts("mon-tre-al-for-ced-al-ig-ner", 10)
+    assert find_loop([word], pieces=[pieces]) is None
+
+
 def test_words_without_times_are_no_evidence():
     assert find_loop([Word("no")] * 5) is None
 

@@ -66,15 +66,15 @@ class Model:
 
 
 class Talk(AbstractContextManager["Talk"]):
-    """A recording of speech as the scripted detector sees it: not zero."""
+    """A recording of speech as the scripted detector sees it: its samples are the probabilities."""
 
-    def __init__(self, seconds: int, error: AsrlsaError | None = None) -> None:
-        self.seconds, self.error = seconds, error
+    def __init__(self, seconds: int, error: AsrlsaError | None = None, *, level: float = 1.0) -> None:
+        self.seconds, self.error, self.level = seconds, error, level
         self.notes: list[str] = []
 
     def __iter__(self) -> Iterator[np.ndarray]:
         for _ in range(self.seconds):
-            block = np.ones(SECOND, np.float32)
+            block = np.full(SECOND, self.level, np.float32)
             block[-SECOND // 2 :] = 0
             yield block
         if self.error:
@@ -88,7 +88,7 @@ class Talk(AbstractContextManager["Talk"]):
 def _scripted(monkeypatch: pytest.MonkeyPatch) -> None:
     class Detector:
         def __call__(self, audio: np.ndarray) -> np.ndarray:
-            return (np.abs(audio.reshape(-1, 512)).max(axis=1) > 0).astype(np.float32)
+            return np.abs(audio.reshape(-1, 512)).max(axis=1)
 
     monkeypatch.setattr("asrlsa.speech.windows.SpeechProbability", Detector)
 
@@ -158,6 +158,14 @@ def test_a_loop_that_stays_is_written_xxx_and_said():
 def test_a_guess_over_speech_is_unintelligible():
     finished, _, _ = run(Model(log_probability=-2.5), [Talk(4)])
     assert [w.text for w in finished[0].words[0]] == ["xxx"]
+
+
+def test_a_guess_over_noise_is_nothing():
+    finished, _, _ = run(Model(log_probability=-2.5), [Talk(4, level=0.4)])
+    assert finished[0].words == [[]]
+    assert finished[0].notes == ["0:00: noise, no words written"]
+    sure, _, _ = run(Model(log_probability=-0.5), [Talk(4, level=0.4)])
+    assert [w.text for w in sure[0].words[0]] == ["hello"]
 
 
 def test_the_language_is_heard_and_an_english_only_model_is_not_asked():

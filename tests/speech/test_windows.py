@@ -38,6 +38,13 @@ def test_a_soft_filler_is_kept_and_a_click_is_not():
     assert len(regions_of(frames((0.0, 30), (0.9, 2), (0.0, 30)))) == 1
 
 
+def test_a_voice_seen_in_parts_is_evidence_and_a_speechlike_frame_is_not():
+    (creaky,) = regions_of(frames((0.0, 30), (0.35, 20), (0.85, 6), (0.35, 20), (0.0, 30)))
+    assert creaky.evidence == pytest.approx(0.85)
+    (breath,) = regions_of(frames((0.0, 30), (0.35, 8), (0.65, 1), (0.35, 8), (0.0, 30)))
+    assert breath.evidence < 0.5
+
+
 def test_a_short_silence_does_not_end_a_region():
     assert len(regions_of(frames((0.9, 20), (0.0, 6), (0.9, 20)))) == 1
     assert len(regions_of(frames((0.9, 20), (0.0, 40), (0.9, 20)))) == 2
