@@ -111,7 +111,8 @@ def _complete(bare: str, following: Sequence[str], table: LanguageTable) -> bool
     """Tell whether a word with a hyphen is a whole word (``I- I``) or broken off (``w- went``).
 
     The next word without a hyphen decides: the same word, or a contraction of it, makes this one whole; a longer word
-    that begins with it makes this one a fragment. Else it is whole if the table knows it as a word.
+    that begins with it makes this one a fragment. Else it is whole if the table knows it as a word; a word of one letter
+    too (``a-``, ``I-``), in its own spelling (a small ``i-`` is a sound).
     """
     low = bare.casefold()
     target = next((c for c in following[:4] if not c.endswith("-")), "")
@@ -125,7 +126,7 @@ def _complete(bare: str, following: Sequence[str], table: LanguageTable) -> bool
     repeated = bool(following) and following[0].rstrip("-").casefold() == low
     if repeated and len(low) < 2 and low not in table.known:
         return False
-    return low in table.grammar.known and len(low) > 1
+    return low in table.grammar.known and table.spellings.get(bare, bare) == bare
 
 
 def _consonants_of_next(bare: str, following: Sequence[str], table: LanguageTable) -> bool:
