@@ -1,154 +1,63 @@
-"""Windows -> batches: the dataset, how it is sampled, and how windows are put together.
-
-Everything that is drawn by chance depends on (seed, epoch, index of the window) only. So a run that is resumed, and a
-run on several devices, trains on exactly the windows that a single run would.
-"""
+"""Windows -> batches: in which order they are drawn, and how they are put together."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Sampler
 
-from asrlsa.manifest import Row
-from asrlsa.training.data_settings import DataSettings
-from asrlsa.training.vocabulary import Vocabulary
-from asrlsa.training.windows import Window
+from asrlsa.errors import ConfigError
+from asrlsa.training.buckets import assign
+from asrlsa.training.dataset import Draw, PackingSummary, WindowDataset, make_dataset
+from asrlsa.training.features import MAX_FRAMES
+from asrlsa.training.targets import IGNORED
 
-if TYPE_CHECKING:
-    from asrlsa.training.encoder_cache import EncoderCache
+__all__ = ["Collator", "Draw", "Load", "PackingSummary", "WindowDataset", "WindowSampler", "make_dataset"]
 
-
-class Draw(NamedTuple):
-    """One window as the sampler asks for it; the dataset also takes the bare index."""
-
-    index: int
-    epoch: int
-    frames: int = 0  # mel frames that the batch is padded to; 0 leaves it to the windows
+_ORDER, _LENGTHS = 2, 3  # what numbers are drawn for, beside (seed, epoch)
 
 
 @dataclass(frozen=True, slots=True)
-class PackingSummary:
-    """What a dataset holds.
+class Load:
+    """What one epoch makes the encoder hear, in seconds.
 
     Attributes:
-        layout: As in the settings.
-        windows: Number of windows.
-        rows: Rows used.
-        speech_seconds: Time in which anyone speaks.
-        audio_seconds: Sound, pauses included.
-        padded_seconds: What the encoder runs on, padding included.
-        left_out: Reason to number of rows that are not used.
-        examples: Reason to the name of one such row.
-        tokens: Labels with loss, without timestamps and prompts.
+        steps: Steps of all processes together.
+        speech: Time in which anyone speaks.
+        sound: Windows from begin to end, pauses and joints included.
+        padded: What the encoder runs on.
     """
 
-    layout: str
-    windows: int
-    rows: int
-    speech_seconds: float
-    audio_seconds: float
-    padded_seconds: float
-    left_out: Mapping[str, int]
-    examples: Mapping[str, str]
-    tokens: int
+    steps: int
+    speech: float
+    sound: float
+    padded: float
 
     @property
     def padding_share(self) -> float:
         """Share of the encoder's input that is padding, 0 to 1."""
-        return 1 - self.audio_seconds / self.padded_seconds if self.padded_seconds else 0.0
+        return 1 - self.sound / self.padded
 
-    @property
-    def speech_share(self) -> float:
-        """Share of the encoder's input in which anyone speaks, 0 to 1."""
-        return self.speech_seconds / self.padded_seconds if self.padded_seconds else 0.0
-
-    def describe(self, batch_size: int) -> str:
-        """Return one line: windows, padding share, seconds of speech in a step of ``batch_size`` windows."""
-        raise NotImplementedError
-
-
-def make_dataset(
-    rows: str | Path | Iterable[Row],
-    settings: DataSettings,
-    vocabulary: Vocabulary,
-    *,
-    n_mels: int = 80,
-    seed: int = 0,
-    training: bool = True,
-    cache: EncoderCache | None = None,
-) -> WindowDataset:
-    """Read rows and pack them.
-
-    Args:
-        rows: A manifest, or rows.
-        settings: How.
-        vocabulary: The model's tokens.
-        n_mels: 80, or 128 for large-v3 and its children.
-        seed: Of everything that is drawn.
-        training: False switches augmentation, prompts' and timestamps' chance and synthetic noise off: the same
-            windows in every epoch, with timestamps where ``settings.timestamps`` is 1, prompts where
-            ``prompt_share`` is above 0.
-        cache: Encoder output to give instead of features; then nothing may be done to the sound.
-
-    Raises:
-        ManifestError: The manifest is wrong.
-        TargetError: A language that the model does not know.
-        ConfigError: No row can be used; the message says why.
-    """
-    raise NotImplementedError
-
-
-class WindowDataset(Dataset[dict[str, Any]]):
-    """Windows as tensors.
-
-    ``dataset[i]`` gives ``features`` (n_mels, frames) float32, ``inputs`` and ``labels`` (tokens,) int64, ``floor`` (what
-    silence looks like in these features, for padding), ``index``; with a cache ``encoder`` (positions, D) float16 instead
-    of ``features``.
-    """
-
-    settings: DataSettings
-    vocabulary: Vocabulary
-    n_mels: int
-    seed: int
-    training: bool
-
-    def __len__(self) -> int:
-        raise NotImplementedError
-
-    def __getitem__(self, index: int | Draw) -> dict[str, Any]:
-        raise NotImplementedError
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that a bare index stands for; seen by worker processes too."""
-        raise NotImplementedError
-
-    def window(self, index: int) -> Window:
-        """Return a window: its sound's places, its texts with times, its rows' names."""
-        raise NotImplementedError
-
-    def samples(self, index: int) -> Any:
-        """Return a window's sound as it is, without augmentation: (samples,) float32, 16 kHz."""
-        raise NotImplementedError
-
-    def frames(self, index: int) -> int:
-        """Return the mel frames that a window's sound fills (100 a second)."""
-        raise NotImplementedError
-
-    def summary(self) -> PackingSummary:
-        """Return what the dataset holds."""
-        raise NotImplementedError
+    def describe(self) -> str:
+        """Return one line."""
+        return (
+            f"{self.steps:,} steps an epoch, {self.speech / self.steps:.1f} s of speech a step; the encoder hears "
+            f"{self.speech / self.padded:.1%} speech, {1 - self.speech / self.padded - self.padding_share:.1%} pauses, "
+            f"{self.padding_share:.1%} padding"
+        )
 
 
 class WindowSampler(Sampler[list[Draw]]):
     """Batches for one epoch, to be given as ``batch_sampler`` to a DataLoader.
 
-    The order depends on (seed, epoch). With ``world`` processes each step takes ``batch_size * world`` windows of like
-    length, and process ``rank`` gets its share of them; every process gets equally many batches.
+    The order depends on (seed, epoch). With ``world`` processes each step takes ``batch_size * world`` windows, the
+    same as one process with a batch of that size would, and process ``rank`` gets its share; every process gets equally
+    many batches. In shuffled order the last step is filled up with windows that were drawn already.
     """
 
     def __init__(
@@ -162,17 +71,90 @@ class WindowSampler(Sampler[list[Draw]]):
         world: int = 1,
         drop_last: bool = False,
     ) -> None:
-        raise NotImplementedError
+        """Draw from ``dataset``.
+
+        Args:
+            dataset: The windows.
+            batch_size: Windows in a batch of one process.
+            seed: Of the order.
+            shuffle: False takes the windows in order (by length for ``variable``), each once where ``world`` is 1.
+            rank: Number of this process.
+            world: Number of processes.
+            drop_last: Leave out a last step that is not full, instead of filling it up.
+
+        Raises:
+            ConfigError: There is nothing to draw.
+        """
+        if batch_size < 1 or not 0 <= rank < world:
+            raise ValueError("batch_size must be above 0 and rank within world")
+        if not len(dataset) or (drop_last and len(dataset) < batch_size * world):
+            raise ConfigError(f"{len(dataset)} windows are too few for a step of {batch_size * world}")
+        self.dataset, self.batch_size, self.seed, self.shuffle = dataset, batch_size, seed, shuffle
+        self.rank, self.world, self.drop_last = rank, world, drop_last
+        self.epoch = 0
+        settings = dataset.settings
+        self._variable = settings.layout == "variable"
+        self._lengths = np.array([dataset.frames(i) for i in range(len(dataset))], np.int64)
+        self._classes = assign(self._lengths, dataset.token_counts, settings.duration_buckets, settings.token_buckets)
+
+    @property
+    def step(self) -> int:
+        """Windows in a step of all processes."""
+        return self.batch_size * self.world
 
     def __len__(self) -> int:
-        raise NotImplementedError
+        whole, rest = divmod(len(self.dataset), self.step)
+        return whole + (rest > 0 and not self.drop_last)
 
     def __iter__(self) -> Iterator[list[Draw]]:
-        raise NotImplementedError
+        for windows, frames in self._steps():
+            own = windows[self.rank * self.batch_size : (self.rank + 1) * self.batch_size]
+            yield [Draw(int(i), self.epoch, frames) for i in own]
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch to be drawn next."""
-        raise NotImplementedError
+        self.epoch = epoch
+
+    def load(self) -> Load:
+        """Return what all processes run on in this epoch."""
+        speech = sound = padded = 0.0
+        steps = 0
+        for windows, frames in self._steps():
+            steps += 1
+            speech += float(self.dataset.speech_seconds[windows].sum())
+            sound += float(self._lengths[windows].sum()) / 100
+            padded += len(windows) * (frames or MAX_FRAMES) / 100
+        return Load(steps, speech, sound, padded)
+
+    def _steps(self) -> Iterator[tuple[npt.NDArray[np.int64], int]]:
+        """Yield the windows of each step, and the frames that they are padded to (0: as the dataset pads them)."""
+        steps = self._cut(self._order())
+        full = np.zeros(len(steps), bool)
+        if self.shuffle and self._variable:
+            chance = np.random.default_rng([self.seed, self.epoch, _LENGTHS])
+            steps = [steps[i] for i in chance.permutation(len(steps))]
+            full = chance.random(len(steps)) < self.dataset.settings.full_share
+        for windows, whole in zip(steps, full, strict=True):
+            frames = self.dataset.padded_frames(int(self._lengths[windows].max())) if self._variable else 0
+            yield windows, MAX_FRAMES if whole else frames
+
+    def _order(self) -> npt.NDArray[np.int64]:
+        if not self.shuffle:
+            order = np.arange(len(self._lengths), dtype=np.int64)
+            return order[np.argsort(self._lengths, kind="stable")] if self._variable else order
+        order = np.random.default_rng([self.seed, self.epoch, _ORDER]).permutation(len(self._lengths))
+        return order[np.argsort(self._classes[order], kind="stable")] if self._variable else order
+
+    def _cut(self, order: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+        rest = len(order) % self.step
+        if rest and self.drop_last:
+            order = order[: len(order) - rest]
+        elif rest and (self.shuffle or self.world > 1):
+            # Windows like the last ones: for ``variable`` the filling must not be longer than they are.
+            spare = order[: len(order) - rest][::-1] if self._variable else order
+            filling = np.resize(spare if len(spare) else order, self.step - rest)
+            order = np.concatenate([order, filling])
+        return [order[i : i + self.step] for i in range(0, len(order), self.step)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,17 +163,38 @@ class Collator:
 
     ``input_features`` (B, n_mels, T) float32, padded with each window's silence, or ``encoder_outputs`` ((B, 1500, D),)
     from a cache; ``decoder_input_ids`` and ``labels`` (B, U) int64, padded at the end with ``pad`` and -100. No mask is
-    needed: the decoder looks back only.
+    needed: the decoder only looks back.
 
     Attributes:
         pad: Token for padding, ``vocabulary.eot``.
+        windows: Whether to give the indices of the windows too, as ``windows`` (B,).
+        dtype: Type of features and encoder output.
     """
 
     pad: int
+    windows: bool = False
+    dtype: torch.dtype = torch.float32
 
     def __call__(self, items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Put items together."""
-        raise NotImplementedError
+        """Put items of a dataset together."""
+        batch: dict[str, Any] = {
+            "decoder_input_ids": _padded([item["inputs"] for item in items], self.pad),
+            "labels": _padded([item["labels"] for item in items], IGNORED),
+        }
+        if "encoder" in items[0]:
+            batch["encoder_outputs"] = (torch.stack([item["encoder"] for item in items]).to(self.dtype),)
+        else:
+            longest = max(item["features"].shape[-1] for item in items)
+            rows = []
+            for item in items:
+                features = item["features"]
+                missing = longest - features.shape[-1]
+                rows.append(torch.nn.functional.pad(features, (0, missing), value=item["floor"]))
+            batch["input_features"] = torch.stack(rows).to(self.dtype)
+        if self.windows:
+            batch["windows"] = torch.tensor([item["window"] for item in items])
+        return batch
 
 
-__all__ = ["Collator", "Draw", "PackingSummary", "WindowDataset", "WindowSampler", "make_dataset", "torch"]
+def _padded(rows: Sequence[torch.Tensor], value: int) -> torch.Tensor:
+    return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=value)

@@ -119,7 +119,7 @@ class DataSettings:
         for name in ("silence_seconds", "noise_snr"):
             pair = getattr(self, name)
             _require(len(pair) == 2 and pair[0] <= pair[1], name, pair, "two numbers, the smaller first")
-        _require(0 <= self.silence_seconds[0] and self.silence_seconds[1] <= 5, "silence_seconds", "", "0 to 5")
+        _require(self.silence_seconds[0] >= 0 and self.silence_seconds[1] <= 5, "silence_seconds", "", "0 to 5")
         for name in ("duration_buckets", "token_buckets"):
             _require(1 <= getattr(self, name) <= 100, name, getattr(self, name), "1 to 100")
         for name in ("frequency_masks", "time_masks"):

@@ -11,6 +11,7 @@ from asrlsa.types import Milliseconds
 
 IGNORED = -100  # label without loss
 MAX_TOKENS = 448  # decoder positions of every Whisper
+MAX_PROMPT = 200  # tokens of a prompt; as in asrlsa.speech.decode
 SHARED_MS = 300  # ms; two utterances that overlap by more share one pair of timestamps
 
 
@@ -66,19 +67,19 @@ def build_target(
             gets another language.
     """
     at = f"{name}: " if name else ""
+    pieces = sorted((p for p in pieces if p.text.strip()), key=lambda p: (p.start, p.end))
     try:
         start = vocabulary.start(language)
     except ModelError as error:
         raise TargetError(f"{at}{error}") from None
-    before = [vocabulary.sot_prev, *vocabulary.encode(" " + prompt.strip())] if prompt and prompt.strip() else []
-    before += start
+    before = [*prompt_tokens(prompt, vocabulary), *start]
     silent = [IGNORED] * len(before)
     if timestamps:
         written = _timed(pieces, vocabulary, at)
         labels = [*silent[1:], *written, vocabulary.eot]
         inputs = [*before, *written]
     else:
-        written = vocabulary.encode(_joined(sorted(pieces, key=lambda p: (p.start, p.end))))
+        written = vocabulary.encode(_joined(pieces))
         labels = [*silent, *written, vocabulary.eot]
         inputs = [*before, vocabulary.no_timestamps, *written]
     if len(inputs) > limit:
@@ -86,6 +87,13 @@ def build_target(
             f"{at}{len(inputs)} tokens are more than the {limit} that the decoder takes; shorten the window or the text"
         )
     return Target(tuple(inputs), tuple(labels))
+
+
+def prompt_tokens(prompt: str | None, vocabulary: Vocabulary) -> list[int]:
+    """Return the tokens of a prompt, ``<|startofprev|>`` first, cut where ``asrlsa transcribe`` cuts them."""
+    if not prompt or not prompt.strip():
+        return []
+    return [vocabulary.sot_prev, *vocabulary.encode(" " + prompt.strip())[:MAX_PROMPT]]
 
 
 def count_tokens(text: str, vocabulary: Vocabulary) -> int:
@@ -152,5 +160,5 @@ def _timed(pieces: Sequence[Piece], vocabulary: Vocabulary, at: str) -> list[int
 
 
 def _joined(pieces: Sequence[Piece]) -> str:
-    text = " ".join(piece.text.strip() for piece in pieces if piece.text.strip())
+    text = " ".join(piece.text.strip() for piece in pieces)
     return f" {text}" if text else ""

@@ -1,14 +1,14 @@
-"""Utterances -> training windows of at most 30 s, so that a window's text is exactly what its sound says.
+"""What a training window is: stretches of sound, and the utterances heard in them.
 
 Two laws hold in every layout. The sound of every utterance used is in its window, whole: text whose sound would be cut
-off is never kept. And other speech is not in the window without its text: an utterance that is left out, not chosen or
-not transcribed cuts the window (times jitter, so up to ``overlap_seconds`` of a neighbour at the edge are let through).
+off is never kept. And other speech is not in a window without its text: an utterance that is left out, not chosen or
+not transcribed cuts the window. (Annotators' times jitter, so up to ``overlap_seconds`` of a neighbour at an edge are
+let through; see `asrlsa.training.stretches`.)
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,11 +33,11 @@ class Window:
     """One training example.
 
     Attributes:
-        parts: Sound, by ``at``, without overlap; between the parts is silence. None for synthetic noise.
-        pieces: Utterances with times within the window; none for a window without speech.
+        parts: Sound, by ``at``, without overlap; between the parts is silence. Empty for synthetic noise.
+        pieces: Utterances with times within the window, by start; empty for a window without speech.
         duration: Length in ms, at most 30,000.
         language: ISO 639-1 code.
-        ids: Names of the rows, in the order of ``pieces``.
+        ids: Names of the rows: those of ``pieces`` in the same order, or the one of the noise.
     """
 
     parts: tuple[Part, ...]
@@ -45,6 +45,20 @@ class Window:
     duration: Milliseconds
     language: str
     ids: tuple[str, ...]
+
+    @property
+    def sound_ms(self) -> Milliseconds:
+        """Recorded sound in ms, pauses between utterances included, silence between parts not."""
+        return sum(part.end - part.start for part in self.parts)
+
+    @property
+    def speech_ms(self) -> Milliseconds:
+        """Time in ms in which anyone speaks; time with two speakers counts once."""
+        total = reached = 0
+        for piece in sorted(self.pieces, key=lambda p: p.start):
+            total += max(0, piece.end - max(piece.start, reached))
+            reached = max(reached, piece.end)
+        return total
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +72,29 @@ class Packing:
     """
 
     windows: tuple[Window, ...]
-    left_out: Mapping[str, int] = field(default_factory=Counter)
+    left_out: Mapping[str, int] = field(default_factory=dict)
     examples: Mapping[str, str] = field(default_factory=dict)
 
+    def speech_seconds(self) -> float:
+        """Return the time in which anyone speaks."""
+        return sum(w.speech_ms for w in self.windows) / 1000
 
-def speech_ms(windows: Sequence[Window]) -> Milliseconds:
-    """Return how long anyone speaks in the windows, in ms; time with two speakers counts once."""
-    raise NotImplementedError
+    def padding_share(self, padded_ms: Milliseconds | None = WINDOW_MS) -> float:
+        """Return the share of the encoder's input after the windows' ends; None pads nothing."""
+        if padded_ms is None or not self.windows:
+            return 0.0
+        return 1 - sum(w.duration for w in self.windows) / (padded_ms * len(self.windows))
+
+
+class Reasons:
+    """Counts rows that are not used."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self.examples: dict[str, str] = {}
+
+    def add(self, reason: str, names: Iterable[str]) -> None:
+        """Count rows under a reason."""
+        for name in names:
+            self.counts[reason] = self.counts.get(reason, 0) + 1
+            self.examples.setdefault(reason, name)
