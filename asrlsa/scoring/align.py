@@ -1,7 +1,8 @@
-"""Word alignment: jiwer's (rapidfuzz's Levenshtein opcodes), with masked stretches and a fixed choice between ties.
+"""Word alignment: jiwer's, with masked stretches and a fixed choice between ties.
 
-The number of errors is the smallest possible, so without masks it equals jiwer's. Between alignments with the same
-number of errors the choice is fixed, because errors, confusions and disfluency events are read off the alignment:
+jiwer aligns the words (``jiwer.process_words``), and the number of errors stays what it finds. Between alignments with
+the same number of errors jiwer's choice is changed by rule, because errors, confusions and disfluency events are read
+off the alignment:
 
 1. A block that only deletes or only inserts slides left as far as it can. In "I [/] I want" against "I want" the first
    copy is the deleted one: CHAT codes the earlier copy as the disfluent one.
@@ -89,7 +90,7 @@ def align(reference: Sequence[str], hypothesis: Sequence[str], masks: Sequence[i
     Returns:
         Blocks that cover both sequences in order.
     """
-    ops = _merge(_in_stretches(reference, hypothesis))
+    ops = _merge(by_jiwer(reference, hypothesis))
     if masks:
         ops = _merge(_wildcards(ops, reference, hypothesis, sorted(set(masks))))
     fixed = frozenset(masks)
@@ -137,7 +138,7 @@ def numbered(reference: Sequence[str], hypothesis: Sequence[str]) -> tuple[list[
 
 
 def levenshtein(reference: Sequence[int] | str, hypothesis: Sequence[int] | str) -> list[Op]:
-    """Align two sequences by rapidfuzz, which is what jiwer calls."""
+    """Align two short sequences by rapidfuzz, the aligner inside jiwer."""
     from rapidfuzz.distance import Levenshtein
 
     return [
@@ -146,13 +147,20 @@ def levenshtein(reference: Sequence[int] | str, hypothesis: Sequence[int] | str)
     ]
 
 
-def _in_stretches(reference: Sequence[str], hypothesis: Sequence[str]) -> list[Op]:
-    """Align words, in a long file a stretch between anchors at a time."""
-    ref, hyp = numbered(reference, hypothesis)
-    ops = []
-    for a, b, c, d in stretches(ref, hyp, LONG_FILE):
-        ops += [Op(tag, a + i1, a + i2, c + j1, c + j2) for tag, i1, i2, j1, j2 in levenshtein(ref[a:b], hyp[c:d])]
-    return ops
+def by_jiwer(reference: Sequence[str], hypothesis: Sequence[str]) -> list[Op]:
+    """Align words by jiwer, in a long file a stretch between anchors at a time."""
+    import jiwer
+
+    pieces = stretches(reference, hypothesis, LONG_FILE)
+    # No word holds white space, so a line feed between words gives jiwer the same words back.
+    split = jiwer.ReduceToListOfListOfWords(word_delimiter="\n")
+    sides = ["\n".join(reference[a:b]) for a, b, _, _ in pieces], ["\n".join(hypothesis[c:d]) for _, _, c, d in pieces]
+    found = jiwer.process_words(*sides, split, split)
+    return [
+        Op(k.type, a + k.ref_start_idx, a + k.ref_end_idx, c + k.hyp_start_idx, c + k.hyp_end_idx)
+        for (a, _, c, _), chunks in zip(pieces, found.alignments, strict=True)
+        for k in chunks
+    ]
 
 
 def _absorbed(op: Op, masks: frozenset[int]) -> Op:

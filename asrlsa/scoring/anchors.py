@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from typing import TypeVar
 
 # Words of an anchor.
 ANCHOR = 6
 
+Item = TypeVar("Item", int, str)
 
-def stretches(ref: Sequence[int], hyp: Sequence[int], longest: int) -> list[tuple[int, int, int, int]]:
+
+def stretches(ref: Sequence[Item], hyp: Sequence[Item], longest: int) -> list[tuple[int, int, int, int]]:
     """Cut two long sequences at anchors, into pieces of about ``longest`` reference words.
 
     An anchor is a run of :data:`ANCHOR` words that occurs exactly once on each side, in the same order on both.
@@ -30,17 +33,17 @@ def stretches(ref: Sequence[int], hyp: Sequence[int], longest: int) -> list[tupl
     return pieces
 
 
-def _anchors(ref: Sequence[int], hyp: Sequence[int]) -> list[tuple[int, int]]:
+def _anchors(ref: Sequence[Item], hyp: Sequence[Item]) -> list[tuple[int, int]]:
     """Find the longest chain of runs that occur once on each side, in order on both."""
     places: list[dict[int, int]] = []
     for side in (ref, hyp):
         seen: dict[int, int] = {}
-        for k in range(len(side) - ANCHOR + 1):
-            key = hash(tuple(side[k : k + ANCHOR]))
+        runs = zip(*(side[k:] for k in range(ANCHOR)), strict=False)
+        for k, key in enumerate(map(hash, runs)):
             seen[key] = -1 if key in seen else k
         places.append(seen)
     pairs = [(i, j) for key, i in places[0].items() if i >= 0 and (j := places[1].get(key, -1)) >= 0]
-    pairs = [(i, j) for i, j in sorted(pairs) if ref[i : i + ANCHOR] == hyp[j : j + ANCHOR]]
+    pairs = [(i, j) for i, j in sorted(pairs) if tuple(ref[i : i + ANCHOR]) == tuple(hyp[j : j + ANCHOR])]
     # Patience chain: the longest subsequence that rises on the hypothesis side too.
     tails: list[int] = []
     tail_at: list[int] = []

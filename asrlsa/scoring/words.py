@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from asrlsa.scoring.align import Counts, Op, align, count, levenshtein
+from asrlsa.scoring.align import Counts, Op, align, count
 from asrlsa.scoring.anchors import stretches
 from asrlsa.scoring.normalise import Policy, Stream, stream
 from asrlsa.scoring.samples import Sample, ScoredWord
@@ -73,20 +73,20 @@ def score_words(reference: Sample, hypothesis: Sample, policy: Policy, known: Wo
 
 def _characters(reference: Sequence[str], hypothesis: Sequence[str], ops: Sequence[Op]) -> Counts:
     """Count character errors of the words joined by spaces; words inside masked stretches are taken out first."""
+    import jiwer
+
     masked = [(op.j1, op.j2) for op in ops if op.tag == "masked"]
     hidden = {j for j1, j2 in masked for j in range(j1, j2)}
     kept = [word for j, word in enumerate(hypothesis) if j not in hidden] if hidden else list(hypothesis)
     pieces = [(0, len(reference), 0, len(kept))]
     if sum(map(len, reference)) > LONG_TEXT:
-        numbers: dict[str, int] = {}
-        sides = [[numbers.setdefault(word, len(numbers)) for word in side] for side in (reference, kept)]
-        pieces = stretches(sides[0], sides[1], TEXT_PIECE)
-    total = Counts()
-    for a, b, c, d in pieces:
-        # The space before a later piece belongs to the piece on both sides.
-        ours, theirs = " " * bool(a) + " ".join(reference[a:b]), " " * bool(c) + " ".join(kept[c:d])
-        total = total.plus(count(levenshtein(ours, theirs)))
-    return total._replace(masked=sum(j2 - j1 for j1, j2 in masked))
+        pieces = stretches(reference, kept, TEXT_PIECE)
+    # The space before a later piece belongs to the piece on both sides.
+    ours = [" " * bool(a) + " ".join(reference[a:b]) for a, b, _, _ in pieces]
+    theirs = [" " * bool(c) + " ".join(kept[c:d]) for _, _, c, d in pieces]
+    split = jiwer.ReduceToListOfListOfChars()
+    found = jiwer.process_characters(ours, theirs, split, split)
+    return Counts(found.hits, found.substitutions, found.deletions, found.insertions, sum(j2 - j1 for j1, j2 in masked))
 
 
 @lru_cache(maxsize=65536)

@@ -6,16 +6,21 @@ import json
 import random
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import jiwer
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from asrlsa.scoring.align import align, count
+from asrlsa.scoring.align import align, by_jiwer, count
+from asrlsa.scoring.anchors import stretches
 from asrlsa.scoring.normalise import POLICIES, stream
 from asrlsa.scoring.speakers import score_diarization, score_speakers
 from asrlsa.scoring.words import score_words
 
+CER = POLICIES["cer"]
 WORDS = "the a dog cat ran sat on big mat and then he she went home".split()  # noqa: SIM905
 
 
@@ -51,6 +56,37 @@ def test_characters_agree_with_jiwer(sample, rate):
         theirs = garble(ours, rng, rate) or ["a"]
         found = score_words(sample(" ".join([*ours, "."])), sample(" ".join([*theirs, "."])), POLICIES["cer"])
         assert found.counts.rate == pytest.approx(jiwer.cer(" ".join(ours), " ".join(theirs)))
+
+
+spoken = st.lists(st.text(st.characters(categories=("L", "N", "M", "S", "P")), min_size=1, max_size=3), max_size=12)
+
+
+@given(spoken, spoken)
+def test_any_words_have_the_errors_that_jiwer_finds(ours, theirs):
+    """Our choice between ties moves errors, and never adds or hides one."""
+    expected = jiwer.process_words(" ".join(ours), " ".join(theirs))
+    for ops in (by_jiwer(ours, theirs), align(ours, theirs)):
+        found = count(ops)
+        assert found.errors == expected.substitutions + expected.deletions + expected.insertions
+        assert found.reference == len(ours)
+        assert found.hits + found.substitutions + found.insertions == len(theirs)
+
+
+def test_pieces_are_the_same_whatever_holds_the_words():
+    ours = [f"w{k}" for k in range(500)]
+    theirs = [word for k, word in enumerate(ours) if k % 50]
+    pieces = stretches(tuple(ours), theirs, 100)
+    assert len(pieces) > 10
+    assert pieces == stretches(ours, tuple(theirs), 100)
+
+
+def test_a_long_text_is_aligned_by_character_in_pieces(sample):
+    ours = [f"word{k}" for k in range(4000)]
+    theirs = [word[:-1] if k % 7 == 0 else word for k, word in enumerate(ours)]
+    found = score_words(sample(" ".join([*ours, "."])), sample(" ".join([*theirs, "."])), POLICIES["raw"])
+    assert found.counts.errors == 572
+    long = score_words(sample(" ".join([*ours, "."])), sample(" ".join([*theirs, "."])), replace(CER, steps=()))
+    assert (long.counts.errors, long.counts.deletions) == (572, 572)
 
 
 def test_a_long_file_cut_at_anchors_agrees_with_jiwer(monkeypatch):
