@@ -61,7 +61,7 @@ class Participant:
         code: Speaker code on main tiers, such as ``CHI`` or ``PAR0``.
         role: CHAT role, such as ``Target_Child`` or ``Participant``.
         name: Optional name between code and role.
-        language: ISO 639-3 code of ``@ID``.
+        language: ISO 639-3 code of ``@ID``; empty for the language of the transcript.
         corpus: Corpus name of ``@ID``.
         age: Age as CHAT writes it: ``4;``, ``4;06.`` or ``4;06.03``.
         sex: ``male``, ``female`` or empty.
@@ -74,7 +74,7 @@ class Participant:
     code: str
     role: str = "Participant"
     name: str = ""
-    language: str = "eng"
+    language: str = ""
     corpus: str = "asrlsa"
     age: str = ""
     sex: str = ""

@@ -549,5 +549,5 @@ def test_map_participants() -> None:
     spanish = Participant("PAR0", language="spa")
     mapping, _ = map_participants(heard({}, "012"), [spanish, Participant("INV", "Investigator", language="spa")])
     assert [p.code for p in mapping.values()] == ["PAR0", "INV", "PAR1"]
-    assert mapping["2"].language == "spa"
+    assert mapping["2"].language == ""  # that of the transcript
     assert map_participants(Diarization((), 0), [CHI, INV]) == ({}, None)

@@ -42,8 +42,8 @@ def build_transcript(
     Args:
         utterances: Main tiers (coded text with terminator) with times and words in any order. Bullets inside the text
             are taken out.
-        participants: At least one. A language that is not among ``languages`` is replaced by the first of them.
-        languages: ISO 639-3 codes, the main one first.
+        participants: At least one. One without a language has the first of ``languages``.
+        languages: ISO 639-3 codes, the main one first. Those of the participants are added.
         media: File name of the recording without extension, or None where there is no recording; then the
             utterances lose their times.
         media_type: ``audio`` or ``video``.
@@ -54,6 +54,9 @@ def build_transcript(
     Raises:
         ChatError: A participant, a language, the media or a speaker is not what CHAT allows.
     """
+    if not languages:
+        raise ChatError("a transcript needs a language, as an ISO 639-3 code such as eng")
+    languages = list(dict.fromkeys([*languages, *(p.language for p in participants if p.language)]))
     _check_languages(languages)
     _check_participants(participants)
     if media_type not in ("audio", "video"):
@@ -68,7 +71,7 @@ def build_transcript(
     body = [_with_wor(utterance) if wor else utterance for utterance in arrange(mended)]
     headers = [Header("UTF8"), Header("Begin"), Header("Languages", ", ".join(languages))]
     headers.append(Header("Participants", ", ".join(_entry(p) for p in participants)))
-    headers += [Header("ID", _id(p, languages)) for p in participants]
+    headers += [Header("ID", _id(p, languages[0])) for p in participants]
     stem = _media_name(media or "")
     if stem:
         linked = any(utterance.start is not None for utterance in body)
@@ -110,8 +113,6 @@ def _with_wor(utterance: Utterance) -> Utterance:
 
 
 def _check_languages(languages: Sequence[str]) -> None:
-    if not languages:
-        raise ChatError("a transcript needs a language, as an ISO 639-3 code such as eng")
     for language in languages:
         if not LANGUAGE.match(language):
             raise ChatError(f"a language must be a three-letter ISO 639-3 code such as eng, not {language!r}")
@@ -146,9 +147,8 @@ def _entry(who: Participant) -> str:
     return " ".join(part for part in (who.code, who.name, who.role) if part)
 
 
-def _id(who: Participant, languages: Sequence[str]) -> str:
-    language = who.language if who.language in languages else languages[0]
-    fields = (language, who.corpus or "asrlsa", who.code, who.age, who.sex, who.group, who.ses, who.role)
+def _id(who: Participant, main: str) -> str:
+    fields = (who.language or main, who.corpus or "asrlsa", who.code, who.age, who.sex, who.group, who.ses, who.role)
     return "".join(f"{field}|" for field in (*fields, who.education, who.custom))
 
 

@@ -61,10 +61,10 @@ def compose(
     language = iso639_3(heard.language or "en")
     notes = list(heard.notes)
     diarization = _voices(heard, options, participants)
-    mapping, guess = map_participants(diarization, participants)
+    words = _attributed(heard, diarization)
+    mapping, guess = map_participants(diarization if participants else _of_words(diarization, words), participants)
     if guess:
         notes.append(guess)
-    words = _attributed(heard, diarization)
     odd: list[str] = []
     spelt = spell_out(words, language, on_note=odd.append)
     notes.extend(dict.fromkeys(odd))
@@ -73,7 +73,7 @@ def compose(
     if not utterances:
         notes.append("no speech was found in this recording")
     spoken = {u.speaker for u in utterances}
-    listed = _listed(participants, mapping, spoken, language)
+    listed = _listed(participants, mapping, spoken)
     transcript = build_transcript(
         utterances,
         participants=listed,
@@ -109,6 +109,12 @@ def _attributed(heard: Recognised, diarization: Diarization) -> list[Word]:
     return sorted(words, key=lambda w: (w.start or 0, w.end or 0))
 
 
+def _of_words(diarization: Diarization, words: Sequence[Word]) -> Diarization:
+    """Leave out voices without a word, so that they take no code away: the first that speaks is PAR0."""
+    speaking = {word.speaker for word in words}
+    return replace(diarization, turns=tuple(t for t in diarization.turns if t.speaker in speaking))
+
+
 def _utterance(
     draft: Draft, mapping: Mapping[str, Participant], language: str, options: TranscribeOptions
 ) -> Utterance | None:
@@ -138,11 +144,9 @@ def _utterance(
 
 
 def _listed(
-    participants: Sequence[Participant], mapping: Mapping[str, Participant], spoken: set[str], language: str
+    participants: Sequence[Participant], mapping: Mapping[str, Participant], spoken: set[str]
 ) -> list[Participant]:
-    """Return the participants of the header: those the user named, then those that speak, in the file's language."""
+    """Return the participants of the header: those the user named, then those that speak."""
     named = list(participants) or [p for p in mapping.values() if p.code in spoken]
     named += [p for p in mapping.values() if p.code in spoken and all(p.code != n.code for n in named)]
-    if not named:
-        named = [Participant("PAR0")]
-    return [replace(p, language=language) for p in named]
+    return named or [Participant("PAR0")]

@@ -114,5 +114,5 @@ def map_participants(
     free = (f"PAR{i}" for i in range(len(labels) + len(participants)) if f"PAR{i}" not in by_code)
     for label in labels:
         if label not in mapping:
-            mapping[label] = Participant(next(free), language=participants[0].language)
+            mapping[label] = Participant(next(free))
     return {label: mapping[label] for label in labels}, comment
