@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SPECIAL = ("<|endoftext|>", "<|startoftranscript|>", "<|notimestamps|>")
+_ENGLISH_END = 50256  # <|endoftext|> of GPT-2's vocabulary, on which the English-only models stand
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -71,7 +72,9 @@ class Tokens:
 
     @property
     def languages(self) -> dict[str, int]:
-        """Language tokens such as ``<|en|>`` -> id, by id; empty where the tokenizer has one at most."""
+        """Language tokens such as ``<|en|>`` -> id, by id; empty for an English-only model, which never uses them."""
+        if self.ids["<|endoftext|>"] == _ENGLISH_END:
+            return {}
         found = {t: i for t, i in self.ids.items() if re.fullmatch(r"<\|[a-z]{2,3}\|>", t)}
         return dict(sorted(found.items(), key=lambda item: item[1]))
 
@@ -130,7 +133,7 @@ def generation_config(ct2: Mapping[str, Any], config: Mapping[str, Any], tokens:
         "eos_token_id": end,
         "pad_token_id": end,
         "decoder_start_token_id": tokens.ids["<|startoftranscript|>"],
-        "is_multilingual": len(tokens.languages) > 1,
+        "is_multilingual": bool(tokens.languages),
         "max_initial_timestamp_index": 50,
         "max_length": config["max_target_positions"],
         "no_timestamps_token_id": tokens.ids["<|notimestamps|>"],
