@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -94,6 +94,7 @@ def judge(audio: str, candidates: Sequence[Numbered], settings: PrepareSettings)
             found.length = recording_length(Path(audio), latest)
         except MediaError as error:
             broken = str(error).removeprefix(f"{audio}: ")
+            broken = f"media damaged: {broken}" if Path(audio).exists() else f"media missing: {broken}"
     timed = [(number, _ended(c, found.length)) for number, c in candidates]
     overlaps = _overlaps([c for _, c in timed])
     seen: set[tuple[object, ...]] = set()
@@ -109,8 +110,6 @@ def _ended(candidate: Candidate, length: Milliseconds) -> Candidate:
     """Give an utterance that lasts to the end of its recording that end."""
     if candidate.start is None or candidate.end is not None:
         return candidate
-    from dataclasses import replace
-
     return replace(candidate, end=length)
 
 
@@ -125,11 +124,9 @@ def _verdict(
     """Return reason and detail, or two empty strings for an utterance that is kept."""
     if why := not_chosen(c, settings):
         return "not chosen", why
-    if c.problem:
-        reason, _, detail = c.problem.partition(": ")
+    if wrong := c.problem or broken:
+        reason, _, detail = wrong.partition(": ")
         return reason, detail
-    if broken:
-        return "media damaged", broken
     if c.start is None or c.end is None:
         return "no times", "there is no bullet"
     if c.end <= c.start:
@@ -180,13 +177,14 @@ def not_chosen(c: Candidate, settings: PrepareSettings) -> str:
 
 def _overlaps(candidates: Sequence[Candidate]) -> list[Milliseconds]:
     """Return for each utterance how much of it is covered by others; the same words at one time are one utterance."""
+    # An event such as laughter is nothing that a text would have to hold.
     spans = [
-        (c.start, c.end) if c.start is not None and c.end is not None and c.end > c.start else None for c in candidates
+        (c.start, c.end)
+        if c.start is not None and c.end is not None and c.end > c.start and (c.words or c.masks)
+        else None
+        for c in candidates
     ]
-    order = sorted(
-        (k for k, s in enumerate(spans) if s is not None and not candidates[k].problem),
-        key=lambda k: spans[k] or (0, 0),
-    )
+    order = sorted((k for k, span in enumerate(spans) if span is not None), key=lambda k: spans[k] or (0, 0))
     first: dict[tuple[object, ...], int] = {}
     distinct = [k for k in order if first.setdefault((spans[k], candidates[k].verbatim.casefold()), k) == k]
     starts = [(spans[k] or (0, 0))[0] for k in distinct]
@@ -227,14 +225,14 @@ def _settle(
         if c.start is None or c.end is None or c.end <= c.start:
             # It was said somewhere near the line before it.
             whole = whole and not (c.words or c.masks)
-            places.append((latest, latest, k))
+            places.append((latest, k, latest))
         else:
             latest = c.start
-            places.append((c.start, c.end, k))
+            places.append((c.start, k, c.end))
     reach = before = 0  # latest end of what is not used, and of the row before
     has_row = clear = False
     spoken: list[Span] = []
-    for start, end, k in sorted(places):
+    for start, k, end in sorted(places):
         number, c = timed[k]
         reason, detail = verdicts[k]
         if reason:

@@ -40,6 +40,7 @@ class MediaIndex:
     """The recordings of a corpus by stem; capitals and composed accents make no difference."""
 
     found: dict[str, list[str]] = field(default_factory=dict)
+    asked: str = ""  # the name that was looked for last
 
     @classmethod
     def of(cls, files: Iterable[Path]) -> MediaIndex:
@@ -63,6 +64,7 @@ class MediaIndex:
         Returns:
             Path and "", or "" and why there is none.
         """
+        self.asked = name
         stem = name.replace("\\", "/").rpartition("/")[2]
         if Path(stem).suffix.lower() in _RANK:
             stem = Path(stem).stem
