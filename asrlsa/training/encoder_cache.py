@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from asrlsa.errors import ConfigError, OutputError
+from asrlsa.media import check_readable
 from asrlsa.output import claim
 from asrlsa.training.features import MAX_FRAMES, log_mel
 
@@ -103,6 +104,7 @@ def _key(dataset: WindowDataset, base_sha256: str, width: int) -> str:
         parts = []
         for part in window.parts:
             if part.audio not in stamps:
+                check_readable(part.audio)
                 found = part.audio.stat()
                 stamps[part.audio] = (found.st_size, found.st_mtime_ns)
             parts.append([str(part.audio), *stamps[part.audio], part.start, part.end, part.at])
@@ -130,8 +132,8 @@ def _make_room(target: Path, size: int, limit_gb: float) -> None:
     free = shutil.disk_usage(target.parent).free
     if total > limit or size > free:
         raise ConfigError(
-            f"cached encoder output needs {size / 1e9:.1f} GB; the limit is {limit_gb:g} GB and {free / 1e9:.1f} GB are "
-            f"free in {target.parent}: raise the limit, choose another folder, or train without the cache"
+            f"cached encoder output needs {size / 1e9:.1f} GB; the limit is {limit_gb:g} GB and {free / 1e9:.1f} GB "
+            f"are free in {target.parent}: raise the limit, choose another folder, or train without the cache"
         )
 
 
