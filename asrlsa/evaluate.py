@@ -27,7 +27,7 @@ def evaluate(
     *,
     policies: Sequence[str] = DEFAULT_POLICIES,
     compare_with: str | PathLike[str] | None = None,
-    language: str = "eng",
+    language: str = "",
     where: Mapping[str, str] | None = None,
     allow_missing: bool = False,
     collar: int = 0,
@@ -43,7 +43,8 @@ def evaluate(
         reference: As above.
         policies: Names of word policies (:data:`asrlsa.scoring.normalise.POLICIES`); ``verbatim`` is always scored.
         compare_with: Another set of hypotheses for the same references, for a paired significance test.
-        language: ISO 639-3 code for formats that do not name their language.
+        language: ISO 639-3 code (``eng``; ``en`` will do) of files that do not name their language. Without it they
+            have that of the file they are paired with, and English where that names none either.
         where: For manifests: fields that a line must have.
         allow_missing: Score a missing hypothesis as all deletions instead of refusing.
         collar: Ms around reference turns that the diarization error leaves out.
@@ -61,25 +62,28 @@ def evaluate(
     chosen = tuple(dict.fromkeys(("verbatim", *policies)))
     for name in chosen:
         policy(name)
+    language = _known(language)
     paths = Path(hypothesis), Path(reference)
-    pairs, left_out = pair_up(*paths, language=language, where=where, allow_missing=allow_missing)
-    others = _others(compare_with, paths[1], pairs, language, where, allow_missing)
+    pairs, left_out = pair_up(*paths, where=where, allow_missing=allow_missing)
+    others = _others(compare_with, paths[1], pairs, where, allow_missing)
     failures: list[tuple[str, str]] = []
     files, rivals = [], []
     for pair in pairs:
         with _without_cycle_search():
-            ours = _read(pair.reference, failures)
+            ours, theirs = _read_pair(pair, language, failures)
             if ours is None:
                 continue
-            theirs = _read(pair.hypothesis, failures) or empty_sample(ours)
             files.append(score_pair(ours, theirs, chosen, collar=collar, view=view, slots=compare_with is not None))
             if compare_with is not None:
-                rival = _read(others.get(pair.name), failures) or empty_sample(ours)
+                rival = _read(others.get(pair.name), ours.language, failures) or empty_sample(ours)
                 rivals.append(score_pair(ours, rival, chosen, collar=collar, slots=True))
         if listener is not None:
             listener(pair.name)
     if not files:
-        raise UsageError(f"no file could be scored; the first failure: {failures[0][0]}: {failures[0][1]}")
+        path, message = failures[0]
+        raise UsageError(
+            f"no file could be scored; the first failure: {message if path in message else path + ': ' + message}"
+        )
     sums = [file.sums for file in files]
     names = _figure_names(chosen)
     return Evaluation(
@@ -113,24 +117,51 @@ def _others(
     path: str | PathLike[str] | None,
     reference: Path,
     pairs: Sequence[Pair],
-    language: str,
     where: Mapping[str, str] | None,
     allow_missing: bool,
 ) -> dict[str, Source | None]:
     """Pair the other set of hypotheses with the same references."""
     if path is None:
         return {}
-    made, _ = pair_up(Path(path), reference, language=language, where=where, allow_missing=allow_missing)
+    made, _ = pair_up(Path(path), reference, where=where, allow_missing=allow_missing)
     found = {(pair.reference.path, Path(pair.reference.name).name): pair.hypothesis for pair in made}
     return {pair.name: found.get((pair.reference.path, Path(pair.reference.name).name)) for pair in pairs}
 
 
-def _read(source: Source | None, failures: list[tuple[str, str]]) -> Sample | None:
+def _known(language: str) -> str:
+    """Return a language as ISO 639-3, or an empty string where none is given.
+
+    Raises:
+        UsageError: It is no code of three letters, and not one of two letters that Whisper knows.
+    """
+    from asrlsa.language.codes import iso639_3
+
+    code = language.strip().lower()
+    try:
+        return iso639_3(code) if code else ""
+    except KeyError:
+        if len(code) == 3 and code.isascii() and code.isalpha():
+            return code
+        raise UsageError(f"--language {language!r}: give three letters of ISO 639-3, such as eng or spa") from None
+
+
+def _read_pair(pair: Pair, language: str, failures: list[tuple[str, str]]) -> tuple[Sample | None, Sample]:
+    """Read both sides, the one that names its language first; one that names none is read in that of the other."""
+    if pair.hypothesis is not None and pair.hypothesis.named and not pair.reference.named and not language:
+        theirs = _read(pair.hypothesis, "eng", failures)
+        ours = _read(pair.reference, theirs.language if theirs else "eng", failures)
+    else:
+        ours = _read(pair.reference, language or "eng", failures)
+        theirs = _read(pair.hypothesis, language or (ours.language if ours else "eng"), failures) if ours else None
+    return ours, theirs or empty_sample(ours or Sample(pair.name, ()))
+
+
+def _read(source: Source | None, language: str, failures: list[tuple[str, str]]) -> Sample | None:
     """Read a sample; note a failure and return None where it can't be read."""
     if source is None:
         return None
     try:
-        return source.read()
+        return source.read(language)
     except (AsrlsaError, OSError) as error:
         failures.append((str(source.path), str(error)))
         return None

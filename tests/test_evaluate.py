@@ -162,6 +162,19 @@ def test_gate_passes_and_fails_with_exit_code_3(corpus):
     assert [case.get("name") for case in suites.findall("testsuite")[1].iter("testcase")] == ["one", "three", "two"]
 
 
+def test_a_file_without_language_has_that_of_its_partner(tmp_path):
+    write(tmp_path, "es", ["*CHI:\ttengo veintiuno ."])
+    spanish = (tmp_path / "es.cha").read_text(encoding="utf-8").replace("\teng", "\tspa")
+    (tmp_path / "es.cha").write_text(spanish, encoding="utf-8")
+    (tmp_path / "es.txt").write_text("tengo 21\n", encoding="utf-8")
+    for pair in (("es.txt", "es.cha"), ("es.cha", "es.txt")):
+        assert evaluate(*(tmp_path / name for name in pair)).scores["wer"] == 0
+    assert evaluate(tmp_path / "es.txt", tmp_path / "es.txt", language="es").scores["wer"] == 0
+    assert evaluate(tmp_path / "es.txt", tmp_path / "es.cha", language="eng").scores["wer"] == 0
+    with pytest.raises(UsageError, match="ISO 639-3"):
+        evaluate(tmp_path / "es.txt", tmp_path / "es.cha", language="spanish")
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -48,8 +48,13 @@ def evaluate(
         ),
     ] = False,
     language: Annotated[
-        str, typer.Option(help="Language (ISO 639-3) of files that do not name theirs.", rich_help_panel=_SCORES)
-    ] = "eng",
+        str,
+        typer.Option(
+            help="Language (ISO 639-3) of files that do not name theirs; else that of their partner, or eng.",
+            show_default=False,
+            rich_help_panel=_SCORES,
+        ),
+    ] = "",
     where: Annotated[
         list[str] | None,
         typer.Option(help="Of manifests, only lines with this field: split=test. Repeatable.", rich_help_panel=_SCORES),

@@ -14,11 +14,19 @@ from asrlsa.scoring.sources import find_files, read_manifest, read_sample
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One file, or one recording of a manifest, that can be read when it is its turn."""
+    """One file, or one recording of a manifest, that can be read when it is its turn.
+
+    Attributes:
+        name: Name that pairs are made by.
+        path: The file.
+        read: Reads it; its argument is the language where the file does not name its own.
+        named: Whether the file names its language.
+    """
 
     name: str
     path: Path
-    read: Callable[[], Sample]
+    read: Callable[[str], Sample]
+    named: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +38,7 @@ class Pair:
     hypothesis: Source | None
 
 
-def sources(path: Path, language: str = "eng", where: Mapping[str, str] | None = None) -> dict[str, Source]:
+def sources(path: Path, where: Mapping[str, str] | None = None) -> dict[str, Source]:
     """List what a path holds: a file, the recordings of a manifest, or the files below a folder.
 
     Raises:
@@ -42,30 +50,35 @@ def sources(path: Path, language: str = "eng", where: Mapping[str, str] | None =
     if path.is_dir():
         found = find_files(path)
         if all(p.suffix.lower() == ".jsonl" for p in found.values()):
-            return {k: v for p in found.values() for k, v in _manifest(p, language, where).items()}
-        return {name: _file(file, name, language) for name, file in found.items()}
+            return _manifests(list(found.values()), where)
+        return {name: _file(file, name) for name, file in found.items()}
     if path.suffix.lower() == ".jsonl":
-        return _manifest(path, language, where)
-    return {path.stem: _file(path, path.stem, language)}
+        return _manifests([path], where)
+    return {path.stem: _file(path, path.stem)}
 
 
-def _manifest(path: Path, language: str, where: Mapping[str, str] | None) -> dict[str, Source]:
-    samples = read_manifest(path, language, where)
-    if not samples:
+def _manifests(paths: list[Path], where: Mapping[str, str] | None) -> dict[str, Source]:
+    """List the recordings of manifests; each may stand in one manifest only."""
+    found: dict[str, Source] = {}
+    for path in paths:
+        for name, recording in read_manifest(path, where).items():
+            if name in found:
+                raise UsageError(f"{name} stands in {found[name].path} and in {path}; score one manifest at a time")
+            found[name] = Source(name, path, recording.read, bool(recording.language))
+    if not found:
         wanted = ", ".join(f"{key}={value}" for key, value in (where or {}).items())
-        raise UsageError(f"{path} has no utterance" + (f" with {wanted}" if wanted else ""))
-    return {stem: Source(stem, path, lambda sample=sample: sample) for stem, sample in samples.items()}  # type: ignore[misc]
+        raise UsageError(f"{', '.join(map(str, paths))}: no utterance" + (f" with {wanted}" if wanted else ""))
+    return found
 
 
-def _file(path: Path, name: str, language: str) -> Source:
-    return Source(name, path, lambda: read_sample(path, name, language))
+def _file(path: Path, name: str) -> Source:
+    return Source(name, path, lambda language: read_sample(path, name, language), path.suffix.lower() == ".cha")
 
 
 def pair_up(
     hypothesis: Path,
     reference: Path,
     *,
-    language: str = "eng",
     where: Mapping[str, str] | None = None,
     allow_missing: bool = False,
 ) -> tuple[list[Pair], list[str]]:
@@ -76,7 +89,6 @@ def pair_up(
     Args:
         hypothesis: File, manifest or folder.
         reference: File, manifest or folder.
-        language: Language of formats that do not say theirs.
         where: For manifests: fields a line must have.
         allow_missing: A reference without hypothesis is paired with None; a hypothesis without reference is left out.
 
@@ -84,9 +96,12 @@ def pair_up(
         Pairs in order of their names, and the names of hypotheses without reference.
 
     Raises:
-        UsageError: A path does not exist, or a file has no partner and ``allow_missing`` is off.
+        UsageError: A path does not exist, a file has no partner and ``allow_missing`` is off, or ``where`` is given
+            and no side is a manifest.
     """
-    theirs, ours = sources(hypothesis, language, where), sources(reference, language, where)
+    theirs, ours = sources(hypothesis, where), sources(reference, where)
+    if where and not any(s.path.suffix.lower() == ".jsonl" for s in (*theirs.values(), *ours.values())):
+        raise UsageError("--where chooses lines of a JSONL manifest, and neither side is one")
     if hypothesis.is_file() and reference.is_file() and len(theirs) == len(ours) == 1 and not where:
         (their,), (our,) = theirs.values(), ours.values()
         return [Pair(our.name, our, their)], []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from asrlsa.scoring.agreement import MeasurePair, pair_measures
 from asrlsa.scoring.align import Counts
@@ -121,6 +121,9 @@ def score_pair(
         view: Keep the side-by-side view.
         slots: Keep the errors at each reference word.
     """
+    if hypothesis.language != reference.language:
+        # Words are the same words by the rules of one language.
+        hypothesis = replace(hypothesis, language=reference.language)
     verbatim = score_words(reference, hypothesis, POLICIES["verbatim"])
     counts = {"verbatim": verbatim.counts}
     kept = {"verbatim": error_slots(verbatim.ops, len(verbatim.words[0].forms))} if slots else {}

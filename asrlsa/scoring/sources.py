@@ -7,9 +7,11 @@ hyphen (``b-``); nothing else is guessed.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from asrlsa.errors import AsrlsaError, UsageError
@@ -27,8 +29,8 @@ _MASKS = frozenset(("xxx", "yyy", "www", "<unk>"))
 # Montreal Forced Aligner's bracketed words: broken off, hesitated.
 _MFA = re.compile(r"<(cutoff|hes)-([^<>]+)>")
 _BRACKETED = re.compile(r"\[[^\[\]]*\]|<[^<>]*>")
-_SPEAKER = re.compile(r"^\s*(?:<v ([^<>]+)>|\[?([A-Z][A-Z0-9_']{0,11})\]?:(?=\s))\s*")
-_CUE = re.compile(r"(?:(\d+):)?(\d+):(\d+)[,.](\d{3})\s*-->\s*(?:(\d+):)?(\d+):(\d+)[,.](\d{3})")
+_SPEAKER = re.compile(r"^\s*(?:<v ([^<>]+)>|[*\[]?([A-Z][A-Z0-9_'-]{0,11})\]?:(?=\s|$))\s*")
+_CUE = re.compile(r"(?:(\d+):)?(\d+):(\d+)[,.](\d{1,3})\s*-->\s*(?:(\d+):)?(\d+):(\d+)[,.](\d{1,3})")
 _PUNCTUATION = ("unicode", "case", "punctuation")
 
 
@@ -215,7 +217,7 @@ def read_subtitle_sample(path: Path, name: str, language: str = "eng") -> Sample
         if cue is None:
             raise SourceError(f"{path}: this is not a time span: {lines[at]!r}")
         speaker, said = _speaker(" ".join(lines[at + 1 :]))
-        times = [int(part or 0) for part in cue.groups()]
+        times = [int((part or "0").ljust(3, "0") if k % 4 == 3 else part or 0) for k, part in enumerate(cue.groups())]
         begin, end = (((h * 60 + m) * 60 + s) * 1000 + ms for h, m, s, ms in (times[:4], times[4:]))
         builder.plain(re.sub(r"</?[a-z][^<>]*>|\{[^{}]*\}", "", said), speaker, language, (begin, end))
     if text.strip() and not builder.utterances and "WEBVTT" not in text:
@@ -223,22 +225,54 @@ def read_subtitle_sample(path: Path, name: str, language: str = "eng") -> Sample
     return builder.sample(name, language=language, coded=False, source=str(path))
 
 
-def read_manifest(path: Path, language: str = "eng", where: Mapping[str, str] | None = None) -> dict[str, Sample]:
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """The utterances of one recording in a manifest, not yet read as words.
+
+    Attributes:
+        name: Stem of the audio; its path where another recording has that stem.
+        path: The manifest.
+        rows: ``(start in s, line, fields)`` in order.
+    """
+
+    name: str
+    path: Path
+    rows: tuple[tuple[float, int, dict[str, Any]], ...]
+
+    @property
+    def language(self) -> str:
+        """ISO 639-3 code that the rows give, or an empty string."""
+        return next((v for _, _, row in self.rows if isinstance(v := row.get("language"), str)), "")
+
+    def read(self, language: str) -> Sample:
+        """Read it; ``language`` is for rows that name none."""
+        builder = _Builder()
+        spoken = self.language or language
+        for _, number, row in self.rows:
+            text = next(row[key] for key in _TEXT_KEYS if isinstance(row.get(key), str))
+            times = [round(1000 * row[key]) if row.get(key) is not None else None for key in ("start", "end")]
+            speaker = row.get("participant") or row.get("speaker") or ""
+            builder.plain(text, str(speaker), spoken, (times[0], times[1]), number)
+        media = Path(self.rows[0][2]["audio"]).name
+        return builder.sample(self.name, language=spoken, coded=False, source=str(self.path), media=media)
+
+
+def read_manifest(path: Path, where: Mapping[str, str] | None = None) -> dict[str, Recording]:
     """Read a JSONL manifest: one utterance a line, ``audio``, ``text_verbatim`` or ``text``, times in seconds.
 
     Args:
         path: The manifest.
-        language: ISO 639-3 code of its text.
         where: Keep only the lines whose fields have these values, such as ``{"split": "test"}``.
 
     Returns:
-        Stem of the audio → its utterances in order of their start.
+        Stem of the audio → its utterances in order of their start. Where recordings in several folders have the same
+        stem, every name is the path below the folder that all recordings share, without suffix.
 
     Raises:
-        SourceError: A line is not JSON, or lacks audio or text; the message names the line.
+        SourceError: A line is not JSON, or lacks audio or text, or a time is no number; the message names the line.
     """
-    rows: dict[str, list[tuple[float, int, dict[str, Any]]]] = {}
-    for number, line in enumerate(_read_text(path).splitlines(), start=1):
+    found: dict[PurePosixPath, list[tuple[float, int, dict[str, Any]]]] = {}
+    for number, line in enumerate(_read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -247,25 +281,36 @@ def read_manifest(path: Path, language: str = "eng", where: Mapping[str, str] | 
             raise SourceError(f"{path}:{number}: not JSON ({error.msg})") from None
         if not isinstance(row, dict) or not isinstance(row.get("audio"), str):
             raise SourceError(f"{path}:{number}: an utterance needs a field 'audio'")
-        if not any(isinstance(row.get(key), str) for key in _TEXT_KEYS):
-            raise SourceError(f"{path}:{number}: an utterance needs a text, in one of {', '.join(_TEXT_KEYS)}")
         if where and any(str(row.get(key)) != value for key, value in where.items()):
             continue
-        start = row.get("start")
-        rows.setdefault(Path(row["audio"]).stem, []).append(
-            (float(start) if isinstance(start, int | float) else 0.0, number, row)
-        )
-    return {stem: _manifest_sample(stem, found, language, path) for stem, found in rows.items()}
+        if not any(isinstance(row.get(key), str) for key in _TEXT_KEYS):
+            raise SourceError(f"{path}:{number}: an utterance needs a text, in one of {', '.join(_TEXT_KEYS)}")
+        for key in ("start", "end"):
+            _check_time(row.get(key), key, f"{path}:{number}")
+        audio = PurePosixPath(row["audio"].replace("\\", "/")).with_suffix("")
+        found.setdefault(audio, []).append((float(row.get("start") or 0), number, row))
+    names = _names(list(found))
+    return {
+        names[audio]: Recording(names[audio], path, tuple(sorted(rows, key=lambda row: row[:2])))
+        for audio, rows in found.items()
+    }
 
 
-def _manifest_sample(stem: str, rows: list[tuple[float, int, dict[str, Any]]], language: str, path: Path) -> Sample:
-    builder = _Builder()
-    for _, number, row in sorted(rows, key=lambda found: found[:2]):
-        text = next(row[key] for key in _TEXT_KEYS if isinstance(row.get(key), str))
-        times = [round(1000 * v) if isinstance(v := row.get(key), int | float) else None for key in ("start", "end")]
-        speaker = row.get("participant") or row.get("speaker") or ""
-        builder.plain(text, str(speaker), language, (times[0], times[1]), number)
-    return builder.sample(stem, language=language, coded=False, source=str(path), media=Path(rows[0][2]["audio"]).name)
+def _check_time(value: object, key: str, where: str) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is not None and not (number and math.isfinite(value) and value >= 0):  # type: ignore[arg-type,operator]
+        raise SourceError(f"{where}: {key!r} is {value!r}; give seconds, such as 1.25")
+
+
+def _names(paths: list[PurePosixPath]) -> dict[PurePosixPath, str]:
+    """Name recordings by stem, or, where a stem repeats, all by their path below the folder that they share."""
+    if len({path.name for path in paths}) == len(paths):
+        return {path: path.name for path in paths}
+    parents = [path.parent.parts for path in paths]
+    shared = 0
+    while all(len(parts) > shared and parts[shared] == parents[0][shared] for parts in parents):
+        shared += 1
+    return {path: PurePosixPath(*path.parts[shared:]).as_posix() for path in paths}
 
 
 def read_sample(path: Path, name: str, language: str = "eng") -> Sample:

@@ -73,7 +73,7 @@ def test_manifest_groups_by_recording_and_sorts_by_time(tmp_path):
         {"audio": "x/b.flac", "text": "other", "split": "train"},
     ]
     path.write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
-    found = read_manifest(path)
+    found = {name: recording.read("eng") for name, recording in read_manifest(path).items()}
     assert sorted(found) == ["a", "b"]
     assert [w.verbatim for w in found["a"].words] == ["um", "fir-", "first", "second"]
     assert [m.before for m in found["a"].masks] == [3]
@@ -87,6 +87,9 @@ def test_manifest_groups_by_recording_and_sorts_by_time(tmp_path):
         ("{", r"m\.jsonl:2: not JSON"),
         ('{"text": "x"}', "needs a field 'audio'"),
         ('{"audio": "x.wav"}', "needs a text"),
+        ('{"audio": "x.wav", "text": "x", "start": "soon"}', r"m\.jsonl:2: 'start' is 'soon'; give seconds"),
+        ('{"audio": "x.wav", "text": "x", "end": NaN}', "'end' is nan"),
+        ('{"audio": "x.wav", "text": "x", "start": -1}', "'start' is -1"),
     ],
 )
 def test_a_bad_manifest_line_is_named(tmp_path, line, message):
@@ -94,6 +97,39 @@ def test_a_bad_manifest_line_is_named(tmp_path, line, message):
     path.write_text('{"audio": "a.wav", "text": "x"}\n' + line + "\n", encoding="utf-8")
     with pytest.raises(SourceError, match=message):
         read_manifest(path)
+
+
+def test_recordings_with_one_stem_in_two_folders_stay_apart(tmp_path):
+    path = tmp_path / "m.jsonl"
+    rows = [{"audio": f"data/{who}/visit.wav", "text": who} for who in ("ann", "ben")]
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    assert {name: r.read("eng").words[0].raw for name, r in read_manifest(path).items()} == {
+        "ann/visit": "ann",
+        "ben/visit": "ben",
+    }
+    pairs, _ = pair_up(make(tmp_path / "h", ["ann/visit.txt", "ben/visit.txt"]), path)
+    assert [pair.name for pair in pairs] == ["ann/visit", "ben/visit"]
+
+
+def test_a_recording_in_two_manifests_of_a_folder_is_refused(tmp_path):
+    for name in ("train", "test"):
+        (tmp_path / f"{name}.jsonl").write_text('{"audio": "a.wav", "text": "x"}\n', encoding="utf-8")
+    with pytest.raises(UsageError, match="score one manifest at a time"):
+        pair_up(tmp_path, tmp_path / "test.jsonl")
+
+
+def test_where_needs_a_manifest(tmp_path):
+    folder = make(tmp_path, ["a.txt"])
+    with pytest.raises(UsageError, match="neither side is one"):
+        pair_up(folder, folder, where={"split": "test"})
+
+
+def test_speakers_as_chat_writes_them_and_short_fractions(tmp_path):
+    (tmp_path / "a.txt").write_text("*CHI:\thello\n[SPEAKER_00]: hi\nINV:\n", encoding="utf-8")
+    assert [u.speaker for u in read_sample(tmp_path / "a.txt", "a").utterances] == ["CHI", "SPEAKER_00", "INV"]
+    (tmp_path / "a.srt").write_text("1\n00:00:01.5 --> 00:00:02,25\nhi\n", encoding="utf-8")
+    (cue,) = read_sample(tmp_path / "a.srt", "a").utterances
+    assert (cue.start, cue.end) == (1500, 2250)
 
 
 def test_bad_files_are_named(tmp_path):
