@@ -1,5 +1,7 @@
 """The loss without logits equals the loss with them, in value and in every gradient."""
 
+# ruff: noqa: E402
+
 from __future__ import annotations
 
 from contextlib import contextmanager
