@@ -1,8 +1,8 @@
 """Train, dev and test: no speaker or file in two of them, each with its share of every group, role and age.
 
 What hangs together goes to one part: with the split by speaker all recordings of a speaker, and all speakers of a
-recording, so that a voice in the background is not heard on both sides either. The largest pieces are placed first, each
-where it brings the shares nearest to what was asked for.
+recording, so that a voice in the background is not heard on both sides either. The largest pieces are placed first,
+each where it brings the shares nearest to what was asked for.
 """
 
 from __future__ import annotations
@@ -79,9 +79,7 @@ def _own(store: Store, *, by_file: bool) -> None:
     base = store.base
     rows = "FROM kept WHERE number NOT IN (SELECT number FROM late)"
     if by_file:
-        # Recordings of one transcript stay together, and transcripts of one recording.
-        pairs = f"SELECT DISTINCT audio, audio {rows}"
-        base.execute(f"INSERT INTO owner {pairs}")
+        base.execute(f"INSERT INTO owner SELECT DISTINCT audio, 'recording ' || audio {rows}")
         return
     roots: dict[str, str] = {}
 
@@ -90,7 +88,8 @@ def _own(store: Store, *, by_file: bool) -> None:
             roots[name] = name = roots.get(above, above)
         return name
 
-    query = f"SELECT audio, MIN(speaker), MAX(speaker) {rows} AND speaker != '' GROUP BY audio HAVING MIN(speaker) != MAX(speaker)"
+    several = "GROUP BY audio HAVING MIN(speaker) != MAX(speaker)"
+    query = f"SELECT audio, MIN(speaker), MAX(speaker) {rows} AND speaker != '' {several}"
     for audio, *_ in base.execute(query).fetchall():
         names = [
             n for (n,) in base.execute(f"SELECT DISTINCT speaker {rows} AND speaker != '' AND audio = ?", (audio,))
@@ -143,7 +142,7 @@ def _pieces(store: Store, seed: int, where: str) -> Iterator[tuple[str, dict[str
     base = store.base
     base.create_function("chance", 1, lambda name: chance(seed, name), deterministic=True)
     query = f"SELECT piece FROM piece {where} GROUP BY piece ORDER BY SUM(ms) DESC, chance(piece)"
-    for (piece,) in base.execute(query).fetchall():
+    for (piece,) in base.execute(query):
         weights: dict[str, int] = {}
         for stratum, ms in base.execute(
             "SELECT stratum, SUM(ms) FROM piece WHERE piece = ? GROUP BY stratum", (piece,)
@@ -165,7 +164,8 @@ def _fill_empty(store: Store, names: Iterable[str], where: str) -> None:
         if base.execute(f"SELECT 1 FROM place WHERE split = ? AND {inside}", (name,)).fetchone():
             continue
         richest = base.execute(
-            f"SELECT split FROM place WHERE {inside} GROUP BY split HAVING COUNT(*) > 1 ORDER BY COUNT(*) DESC, split LIMIT 1"
+            f"""SELECT split FROM place WHERE {inside} GROUP BY split HAVING COUNT(*) > 1
+            ORDER BY COUNT(*) DESC, split LIMIT 1"""
         ).fetchone()
         if richest is not None:
             base.execute(

@@ -136,7 +136,7 @@ class _Task:
 
     audio: str
     stamp: str
-    size: int
+    state: str
     rows: list[tuple[int, str]]
 
 
@@ -151,7 +151,7 @@ def judge_recordings(
         nonlocal done
         rules = _RULES + settings.of_judging()
         for audio, rows in store.recordings():
-            size, state = _look(audio)
+            state = _look(audio)
             digest = hashlib.sha256(f"{rules}\n{state}\n".encode())
             for _, data in rows:
                 digest.update(data.encode("utf-8", "surrogatepass"))
@@ -159,11 +159,11 @@ def judge_recordings(
             if audio and store.recording_stamp(audio) == stamp:
                 done += 1
             else:
-                yield _Task(audio, stamp, size, rows)
+                yield _Task(audio, stamp, state, rows)
 
     for task, found, calm in spread(_judge, tasks(), jobs, begin=_begin, given=(MediaIndex(), settings)):
         candidates = {number: Candidate.from_json(data) for number, data in task.rows}
-        store.put_judgement(task.audio, task.stamp, task.size, found, calm, candidates)
+        store.put_judgement(task.audio, task.stamp, task.state, found, calm, candidates)
         done += 1
         if done % _COMMIT_EVERY == 0:
             store.commit()
@@ -172,15 +172,15 @@ def judge_recordings(
     store.commit()
 
 
-def _look(audio: str) -> tuple[int, str]:
-    """Return size and state of a recording."""
+def _look(audio: str) -> str:
+    """Return size and time of change of a recording."""
     if not audio:
-        return 0, ""
+        return ""
     try:
         look = os.stat(audio)  # noqa: PTH116 - called for every recording of a corpus
     except OSError:
-        return 0, "none"
-    return look.st_size, f"{look.st_size} {look.st_mtime_ns}"
+        return "none"
+    return f"{look.st_size} {look.st_mtime_ns}"
 
 
 def _judge(task: _Task) -> tuple[_Task, Judgement, list[Span]]:

@@ -26,7 +26,8 @@ CREATE TABLE candidate (
     number INTEGER PRIMARY KEY, source TEXT NOT NULL, audio TEXT NOT NULL, line INTEGER NOT NULL, data TEXT NOT NULL);
 CREATE INDEX candidate_audio ON candidate (audio, source, line, number);
 CREATE INDEX candidate_source ON candidate (source);
-CREATE TABLE recording (audio TEXT PRIMARY KEY, stamp TEXT NOT NULL, size INTEGER NOT NULL, length INTEGER NOT NULL,
+CREATE TABLE recording (
+    audio TEXT PRIMARY KEY, stamp TEXT NOT NULL, state TEXT NOT NULL, size INTEGER NOT NULL, length INTEGER NOT NULL,
     print TEXT NOT NULL DEFAULT '');
 CREATE TABLE kept (
     number INTEGER PRIMARY KEY, audio TEXT NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL,
@@ -171,11 +172,16 @@ class Store:
         row = self.base.execute("SELECT stamp FROM recording WHERE audio = ?", (audio,)).fetchone()
         return str(row[0]) if row is not None else ""
 
+    def recording_state(self, audio: str) -> str:
+        """Return size and time of change of a recording, as they were when it was judged."""
+        row = self.base.execute("SELECT state FROM recording WHERE audio = ?", (audio,)).fetchone()
+        return str(row[0]) if row is not None else ""
+
     def put_judgement(
         self,
         audio: str,
         stamp: str,
-        size: int,
+        state: str,
         found: Judgement,
         calm: Sequence[Span],
         candidates: dict[int, Candidate],
@@ -187,8 +193,8 @@ class Store:
         self.base.execute("DELETE FROM calm WHERE audio = ?", (audio,))
         if audio:
             self.base.execute(
-                "INSERT OR REPLACE INTO recording (audio, stamp, size, length) VALUES (?, ?, ?, ?)",
-                (audio, stamp, size, found.length),
+                "INSERT OR REPLACE INTO recording (audio, stamp, state, size, length) VALUES (?, ?, ?, ?, ?)",
+                (audio, stamp, state, int(state.partition(" ")[0] or 0) if state != "none" else 0, found.length),
             )
         kept = []
         for k in found.kept:
