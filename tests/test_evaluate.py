@@ -175,6 +175,17 @@ def test_a_file_without_language_has_that_of_its_partner(tmp_path):
         evaluate(tmp_path / "es.txt", tmp_path / "es.cha", language="spanish")
 
 
+def test_swapped_speakers_are_told(corpus):
+    for name in ("one", "two", "three"):
+        text = (corpus / "ref" / f"{name}.cha").read_text(encoding="utf-8")
+        swapped = text.replace("*CHI:", "*XXX:").replace("*INV:", "*CHI:").replace("*XXX:", "*INV:")
+        (corpus / "hyp" / f"{name}.cha").write_text(swapped, encoding="utf-8")
+    found = evaluate(corpus / "hyp", corpus / "ref")
+    assert (found.scores["wer"], found.scores["cpwer"]) == (0, 0)
+    assert found.scores["speaker_wer"] > 80
+    assert "Speaker codes fit the words better when they are exchanged" in run(corpus / "hyp", corpus / "ref").stdout
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -42,7 +42,8 @@ _HEADLINE = (
     ("wer", "verbatim WER"),
     ("fluent_wer", "fluent WER"),
     ("disfluency_f1", "disfluency F1"),
-    ("cpwer", "speaker-attributed WER"),
+    ("cpwer", "cpWER"),
+    ("speaker_wer", "speaker WER"),
 )
 
 # What stands after the short name of a type, whether the mark is good news, and what it means.

@@ -63,6 +63,7 @@ def _all_metrics() -> dict[str, Metric]:
         _rate("batchalign_wer", "batchalign", "Batchalign WER"),
         _rate("raw_wer", "raw", "raw WER"),
         _rate("cpwer", "cp", "speaker-attributed WER (cpWER)"),
+        _rate("speaker_wer", "named", "speaker WER (names kept)"),
         Metric("der", (("der.error", 1),), ("der.speech",), "lower", "diarization error"),
         *_events("disfluency", DISFLUENCIES, "disfluency"),
         *_events("disfluency_with_pauses", _WITH_PAUSES, "disfluency and pause"),

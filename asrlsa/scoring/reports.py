@@ -177,6 +177,7 @@ def _file_data(file: FileScores) -> dict[str, Any]:
         "participants": {code: counts._asdict() for code, counts in file.participants.items()},
         "speaker_mapping": file.mapping,
         "speaker_attributed": file.attributed._asdict() if file.attributed else None,
+        "speaker_named": file.named._asdict() if file.named else None,
         "diarization_ms": file.diarization._asdict() if file.diarization else None,
         "events": {kind: counts._asdict() for kind, counts in file.kinds.items() if any(counts)},
         "events_relaxed": file.relaxed._asdict(),

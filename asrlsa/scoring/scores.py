@@ -13,7 +13,7 @@ from asrlsa.scoring.events import EventCounts, score_events
 from asrlsa.scoring.metrics import Sums, count_sums, event_sums
 from asrlsa.scoring.normalise import POLICIES
 from asrlsa.scoring.samples import Sample
-from asrlsa.scoring.speakers import Diarization, score_diarization, score_speakers, turns
+from asrlsa.scoring.speakers import Diarization, SpeakerScores, score_diarization, score_speakers, turns
 from asrlsa.scoring.statistics import Comparison, error_slots
 from asrlsa.scoring.view import Row, side_by_side
 from asrlsa.scoring.words import by_class, by_participant, confusions, score_words
@@ -41,6 +41,7 @@ class FileScores:
         spelt_only: Whether a side without codes limits the types to those that spelling shows.
         mapping: Hypothesis speaker → participant.
         attributed: Word scores with speakers (cpWER); None where a side names no speakers.
+        named: The same where a code that names somebody on both sides keeps its name (speaker WER).
         diarization: Diarization error; None where a side has no times or names no speakers.
         boundaries: Word time differences.
         measures: Language-sample measures of each participant.
@@ -62,6 +63,7 @@ class FileScores:
     spelt_only: bool
     mapping: dict[str, str]
     attributed: Counts | None
+    named: Counts | None
     diarization: Diarization | None
     boundaries: Boundaries
     measures: list[MeasurePair]
@@ -134,11 +136,12 @@ def score_pair(
             if slots and name in SEGMENT_TESTED:
                 kept[name] = error_slots(scored.ops, len(scored.words[0].forms))
     events = score_events(reference, hypothesis, verbatim.words, verbatim.ops)
-    named = all(word.speaker for sample in (reference, hypothesis) for word in sample.words)
-    mapping, attributed = score_speakers(reference, hypothesis, verbatim.words) if named else ({}, None)
-    diarization = _diarization(reference, hypothesis, collar) if named else None
+    spoken = all(word.speaker for sample in (reference, hypothesis) for word in sample.words)
+    speakers = score_speakers(reference, hypothesis, verbatim.words) if spoken else None
+    mapping = speakers.mapping if speakers is not None else {}
+    diarization = _diarization(reference, hypothesis, collar) if spoken else None
     boundaries = score_boundaries(reference, hypothesis, verbatim.words, verbatim.ops)
-    sums = _sums(counts, attributed, diarization, boundaries)
+    sums = _sums(counts, speakers, diarization, boundaries)
     for kind, found in [*events.kinds.items(), ("relaxed", events.relaxed)]:
         sums |= event_sums(kind, found)
     return FileScores(
@@ -153,7 +156,8 @@ def score_pair(
         relaxed=events.relaxed,
         spelt_only=not (reference.coded and hypothesis.coded),
         mapping=mapping,
-        attributed=attributed,
+        attributed=speakers.attributed if speakers is not None else None,
+        named=speakers.named if speakers is not None else None,
         diarization=diarization,
         boundaries=boundaries,
         measures=_measures(reference, hypothesis, mapping),
@@ -179,13 +183,13 @@ def _measures(reference: Sample, hypothesis: Sample, mapping: dict[str, str]) ->
 
 
 def _sums(
-    counts: dict[str, Counts], attributed: Counts | None, diarization: Diarization | None, boundaries: Boundaries
+    counts: dict[str, Counts], speakers: SpeakerScores | None, diarization: Diarization | None, boundaries: Boundaries
 ) -> Sums:
     sums: Sums = {}
     for name, found in counts.items():
         sums |= count_sums(name, found)
-    if attributed is not None:
-        sums |= count_sums("cp", attributed)
+    if speakers is not None:
+        sums |= count_sums("cp", speakers.attributed) | count_sums("named", speakers.named)
     if diarization is not None:
         sums |= {"der.error": diarization.error, "der.speech": diarization.speech}
     for name, off in (("start", boundaries.starts), ("end", boundaries.ends)):

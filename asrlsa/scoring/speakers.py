@@ -25,10 +25,12 @@ class SpeakerScores(NamedTuple):
         mapping: Hypothesis code → reference code.
         attributed: Errors when each speaker's words are scored against the participant's own words, by the assignment
             of speakers with the fewest errors (cpWER).
+        named: The same by ``mapping``, where a code that names somebody on both sides keeps its name.
     """
 
     mapping: dict[str, str]
     attributed: Counts
+    named: Counts
 
 
 class Diarization(NamedTuple):
@@ -66,15 +68,23 @@ def score_speakers(reference: Sample, hypothesis: Sample, words: tuple[Stream, S
     ours, theirs = by_speaker(words[0], reference), by_speaker(words[1], hypothesis)
     costs = _Costs(list(ours.values()), list(theirs.values()))
     names = list(ours), list(theirs)
-    pairs = [(names[0][r], names[1][h]) for r, h in costs.assign(range(len(ours)), range(len(theirs)))]
+    cheapest = {names[1][h]: names[0][r] for r, h in costs.assign(range(len(ours)), range(len(theirs)))}
+    mapping = _mapping(reference, names, costs)
+    attributed = _attributed(ours, theirs, cheapest)
+    kept = {h: r for h, r in mapping.items() if r in ours}
+    return SpeakerScores(mapping, attributed, attributed if kept == cheapest else _attributed(ours, theirs, kept))
+
+
+def _attributed(ours: dict[str, Stream], theirs: dict[str, Stream], mapping: dict[str, str]) -> Counts:
+    """Count errors when each hypothesis speaker is scored against the participant of a mapping."""
     total = Counts()
-    for r, h in pairs:
+    for h, r in mapping.items():
         total = total.plus(count(align(ours[r].forms, theirs[h].forms, ours[r].masks)))
-    for r in ours.keys() - {r for r, _ in pairs}:
+    for r in ours.keys() - set(mapping.values()):
         total = total.plus(Counts(deletions=len(ours[r].forms)))
-    for h in theirs.keys() - {h for _, h in pairs}:
+    for h in theirs.keys() - mapping.keys():
         total = total.plus(Counts(insertions=len(theirs[h].forms)))
-    return SpeakerScores(_mapping(reference, names, costs), total)
+    return total
 
 
 class _Costs:

@@ -119,7 +119,11 @@ def speaker_table(
 ) -> Table:
     """Speaker-attributed WER, diarization error and word boundaries."""
     rows = []
-    for name, label in (("cpwer", "cpWER %"), ("der", f"diarization error % (collar {collar} ms, overlap scored)")):
+    for name, label in (
+        ("cpwer", "cpWER %: speakers by their words, whatever they are called"),
+        ("speaker_wer", "speaker WER %: the same, and a code such as CHI must be CHI"),
+        ("der", f"diarization error % (collar {collar} ms, overlap scored)"),
+    ):
         if scores.get(name) is not None:
             rows.append((label, number(scores[name]), _interval(intervals.get(name))))
     starts = sorted(abs(d) for file in files for d in file.boundaries.starts)
@@ -135,8 +139,12 @@ def speaker_table(
                 )
             )
     left = sum(file.attributed is None for file in files)
-    note = f"{left} of {len(files)} files name no speakers on one side." if left else ""
-    return Table("speakers", "Speakers and times", ("score", "", "95 % interval"), rows, note)
+    notes = [f"{left} of {len(files)} files name no speakers on one side."] if left else []
+    swapped = [f.name for f in files if f.attributed and f.named and f.attributed.errors < f.named.errors]
+    if swapped:
+        some = ", ".join(swapped[:5]) + (f" and {len(swapped) - 5} more" if len(swapped) > 5 else "")
+        notes.append(f"Speaker codes fit the words better when they are exchanged: {some}.")
+    return Table("speakers", "Speakers and times", ("score", "", "95 % interval"), rows, " ".join(notes))
 
 
 def event_table(
@@ -239,10 +247,11 @@ def file_table(files: Sequence[FileScores]) -> Table:
             fluent.rate if fluent else None,
             events.f1,
             file.attributed.rate if file.attributed else None,
+            file.named.rate if file.named else None,
         ]
         figures = [number(100 * value if value is not None else None) for value in shown]
         rows.append((file.name, str(verbatim.reference), *figures))
-    header = ("file", "words", "WER %", "fluent WER %", "disfluency F1 %", "cpWER %")
+    header = ("file", "words", "WER %", "fluent WER %", "disfluency F1 %", "cpWER %", "speaker WER %")
     return Table("files", "Files", header, rows)
 
 

@@ -31,6 +31,22 @@ def test_a_code_that_names_somebody_stands_for_itself(sample):
     assert found.mapping == {"INV": "INV", "CHI": "CHI"}
     # cpWER is by definition the best assignment.
     assert found.attributed.errors == 0
+    # CHI: and you / I ran home is 2 substitutions, 1 deletion; INV: I ran home / and you 2 substitutions, 1 insertion.
+    assert tuple(found.named)[:4] == (0, 4, 1, 1)
+    assert found.sums["named.errors"] == 6
+
+
+def test_numbered_labels_have_no_name_to_keep(sample):
+    found = scores(sample, ["CHI: I ran home .", "INV: and you ?"], ["PA1: I ran home .", "PA0: and you too ?"])
+    assert found.named == found.attributed
+    assert found.named.errors == 1
+
+
+def test_one_label_of_two_is_a_name(sample):
+    # CHI is CHI; PA0, which holds CHI's words, is left for INV.
+    found = scores(sample, ["CHI: I ran home .", "INV: and you ?"], ["PA0: I ran home .", "CHI: and you ?"])
+    assert found.mapping == {"CHI": "CHI", "PA0": "INV"}
+    assert (found.attributed.errors, found.named.errors) == (0, 6)
 
 
 def test_numbered_labels_on_both_sides_are_assigned_by_words(sample):
