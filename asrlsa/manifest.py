@@ -20,7 +20,16 @@ from asrlsa.errors import ManifestError
 from asrlsa.output import atomic_writer
 from asrlsa.types import Milliseconds
 
-__all__ = ["MANIFESTS", "SUMMARY_NAME", "ManifestError", "Row", "read_rows", "row_to_json", "write_rows"]
+__all__ = [
+    "MANIFESTS",
+    "SUMMARY_NAME",
+    "ManifestError",
+    "Row",
+    "checked_rows",
+    "read_rows",
+    "row_to_json",
+    "write_rows",
+]
 
 MANIFESTS: Final = ("train", "dev", "test")
 SUMMARY_NAME: Final = "prepare.json"
@@ -91,14 +100,29 @@ def read_rows(path: str | os.PathLike[str]) -> Iterator[Row]:
     Raises:
         ManifestError: The file can't be read, or a row is wrong; the message names file, line, key and bound.
     """
+    for _, found in checked_rows(path):
+        if isinstance(found, ManifestError):
+            raise found
+        yield found
+
+
+def checked_rows(path: str | os.PathLike[str]) -> Iterator[tuple[int, Row | ManifestError]]:
+    """Yield line number and row of every line; in the place of a row that is wrong, what is wrong with it.
+
+    Raises:
+        ManifestError: The file can't be read.
+    """
     manifest = Path(path)
     folder = _real(manifest).parent
     try:
         with manifest.open("rb") as file:
             for number, line in enumerate(file, start=1):
-                text = _decoded(line, manifest, number)
-                if text:
-                    yield _row(text, manifest, number, folder)
+                try:
+                    text = _decoded(line, manifest, number)
+                    if text:
+                        yield number, _row(text, manifest, number, folder)
+                except ManifestError as error:
+                    yield number, error
     except OSError as error:
         raise ManifestError(f"can't be read ({error.strerror or error})", source=str(path)) from None
 

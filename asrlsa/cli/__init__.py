@@ -16,6 +16,7 @@ from asrlsa.cli.convert import convert
 from asrlsa.cli.evaluate import evaluate
 from asrlsa.cli.measure import measure
 from asrlsa.cli.models import models
+from asrlsa.cli.prepare import prepare
 from asrlsa.cli.transcribe import transcribe
 from asrlsa.errors import AsrlsaError
 
@@ -37,6 +38,7 @@ app.command()(check)
 app.command()(convert)
 app.command()(evaluate)
 app.command()(measure)
+app.command()(prepare)
 app.command()(models)
 
 

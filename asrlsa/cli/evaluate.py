@@ -35,6 +35,13 @@ def evaluate(
             help="Word scores: verbatim, fluent, cer, batchalign, raw; comma-separated.", rich_help_panel=_SCORES
         ),
     ] = "verbatim,fluent,cer,batchalign",
+    normalise: Annotated[
+        str,
+        typer.Option(
+            help="Steps of verbatim, fluent and cer, in order, comma-separated; none for none.",
+            rich_help_panel=_SCORES,
+        ),
+    ] = "unicode,case,numbers,backchannels,punctuation,contractions,spelling,fillers",
     compare: Annotated[
         Path | None,
         typer.Option(help="Other hypotheses for the same references: test the difference.", rich_help_panel=_SCORES),
@@ -121,7 +128,8 @@ def evaluate(
     found = score(
         hypothesis,
         reference,
-        policies=_policies(policies),
+        policies=_names(policies),
+        steps=() if normalise.strip() == "none" else _names(normalise),
         compare_with=compare,
         language=language,
         where=_fields(where or []),
@@ -148,7 +156,7 @@ def evaluate(
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
-def _policies(text: str) -> tuple[str, ...]:
+def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 

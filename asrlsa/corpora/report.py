@@ -14,7 +14,7 @@ from asrlsa.scoring.samples import EVENT_KINDS
 from asrlsa.scoring.tables import Table, number
 from asrlsa.types import Milliseconds
 
-MOST_SPEAKERS = 40  # speakers that the page lists one by one
+MOST_SPEAKERS = 40  # that the page lists one by one; a terminal shows fewer
 
 
 @dataclass(slots=True)
@@ -52,8 +52,8 @@ def summary_tables(report: Report) -> list[Table]:
     return tables
 
 
-def detail_tables(report: Report) -> list[Table]:
-    """Return strata, disfluencies by type, and disfluencies by speaker."""
+def detail_tables(report: Report, most: int = MOST_SPEAKERS) -> list[Table]:
+    """Return strata, disfluencies by type, and the ``most`` speakers who say most with their disfluencies."""
     names = list(report.parts)
     strata = sorted({key for part in report.parts.values() for key in part.strata})
     rows = [
@@ -69,7 +69,7 @@ def detail_tables(report: Report) -> list[Table]:
         ]
         header = ("type", *(text for name in names for text in (name, "per 100 words")))
         tables.append(Table("events", "Disfluencies by type", header, rows))
-    tables.append(_speaker_table(report, kinds))
+    tables.append(_speaker_table(report, kinds, most))
     return tables
 
 
@@ -91,19 +91,19 @@ def _event_cells(kind: str, part: Part) -> tuple[str, str]:
     return str(part.events[kind]), number(100 * part.events[kind] / part.words if part.words else None)
 
 
-def _speaker_table(report: Report, kinds: Sequence[str]) -> Table:
+def _speaker_table(report: Report, kinds: Sequence[str], most: int) -> Table:
     everyone = [(name, part, who) for part, found in report.parts.items() for name, who in found.speakers.items()]
     everyone.sort(key=lambda row: (-row[2].words, row[0]))
-    shown = everyone[:MOST_SPEAKERS]
+    shown = everyone[:most]
     rows = [_speaker_row(name, part, who, kinds) for name, part, who in shown]
-    if len(everyone) > MOST_SPEAKERS:
+    if len(everyone) > most:
         rest = Speaker()
-        for _, _, who in everyone[MOST_SPEAKERS:]:
+        for _, _, who in everyone[most:]:
             rest.rows += who.rows
             rest.words += who.words
             rest.ms += who.ms
             rest.events.update(who.events)
-        rows.append(_speaker_row(f"{len(everyone) - MOST_SPEAKERS} more", "", rest, kinds))
+        rows.append(_speaker_row(f"{len(everyone) - most} more", "", rest, kinds))
     header = ("speaker", "part", "role", "utterances", "length", "words", "words/min")
     note = "Types: disfluencies per 100 words." if kinds else ""
     return Table("speakers", "Speakers", (*header, *(k.replace("_", " ") for k in kinds)), rows, note, left=3)
@@ -219,8 +219,9 @@ def _bars(report: Report) -> str:
         for k, name in enumerate(parts):
             width = wide * rates[kind, name] / most
             top = y + k * bar
+            fill = fills.get(name, "#595959")
             drawn.append(
-                f'<rect x="{left}" y="{top}" width="{width:.1f}" height="{bar - 1}" fill="{fills.get(name, "#595959")}"/>'
+                f'<rect x="{left}" y="{top}" width="{width:.1f}" height="{bar - 1}" fill="{fill}"/>'
                 f'<text x="{left + width + 4:.1f}" y="{top + 9}" font-size="10">{rates[kind, name]:.1f}</text>'
             )
     x = left
