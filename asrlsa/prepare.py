@@ -210,8 +210,9 @@ def prepare(
 ) -> Report:
     """Make a data folder of a corpus.
 
-    It holds ``train.jsonl``, ``dev.jsonl``, ``test.jsonl``, ``dropped.jsonl`` and ``prepare.json``. The recordings stay where they are, unless the settings ask for clips. What a run before has done, and has not
-    changed, is not done again.
+    It holds ``train.jsonl``, ``dev.jsonl``, ``test.jsonl``, ``dropped.jsonl`` and ``prepare.json``. The recordings stay
+    where they are, unless the settings ask for clips. What a run before has done, and has not changed, is not done
+    again.
 
     Args:
         corpus: Folders, transcripts or tables.
