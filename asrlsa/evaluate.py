@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from asrlsa.errors import AsrlsaError, UsageError
 from asrlsa.scoring.metrics import METRICS, add_up, figures
-from asrlsa.scoring.normalise import policy
+from asrlsa.scoring.normalise import DEFAULT_STEPS, policy
 from asrlsa.scoring.pairs import Pair, Source, pair_up
 from asrlsa.scoring.samples import Sample, empty_sample
 from asrlsa.scoring.scores import DEFAULT_POLICIES, SEGMENT_TESTED, Evaluation, FileScores, score_pair
@@ -26,6 +27,7 @@ def evaluate(
     reference: str | PathLike[str],
     *,
     policies: Sequence[str] = DEFAULT_POLICIES,
+    steps: Sequence[str] = DEFAULT_STEPS,
     compare_with: str | PathLike[str] | None = None,
     language: str = "",
     where: Mapping[str, str] | None = None,
@@ -42,6 +44,8 @@ def evaluate(
         hypothesis: A file, a folder or a JSONL manifest; CHAT, text, SRT or WebVTT.
         reference: As above.
         policies: Names of word policies (:data:`asrlsa.scoring.normalise.POLICIES`); ``verbatim`` is always scored.
+        steps: Names of normalisation steps (:data:`asrlsa.scoring.normalise.STEPS`) of verbatim, fluent and cer, in
+            the order in which they are to be applied.
         compare_with: Another set of hypotheses for the same references, for a paired significance test.
         language: ISO 639-3 code (``eng``; ``en`` will do) of files that do not name their language. Without it they
             have that of the file they are paired with, and English where that names none either.
@@ -57,26 +61,27 @@ def evaluate(
         All scores.
 
     Raises:
-        UsageError: A path does not exist, files can't be paired, or a policy is unknown.
+        UsageError: A path does not exist, files can't be paired, or a policy or step is unknown.
     """
     chosen = tuple(dict.fromkeys(("verbatim", *policies)))
     for name in chosen:
-        policy(name)
+        policy(name, steps)
     language = _known(language)
     paths = Path(hypothesis), Path(reference)
     pairs, left_out = pair_up(*paths, where=where, allow_missing=allow_missing)
     others = _others(compare_with, paths[1], pairs, where, allow_missing)
     failures: list[tuple[str, str]] = []
     files, rivals = [], []
+    settings: dict[str, Any] = {"steps": tuple(steps), "collar": collar, "slots": compare_with is not None}
     for pair in pairs:
         with _without_cycle_search():
             ours, theirs = _read_pair(pair, language, failures)
             if ours is None:
                 continue
-            files.append(score_pair(ours, theirs, chosen, collar=collar, view=view, slots=compare_with is not None))
+            files.append(score_pair(ours, theirs, chosen, view=view, **settings))
             if compare_with is not None:
                 rival = _read(others.get(pair.name), ours.language, failures) or empty_sample(ours)
-                rivals.append(score_pair(ours, rival, chosen, collar=collar, slots=True))
+                rivals.append(score_pair(ours, rival, chosen, **settings))
         if listener is not None:
             listener(pair.name)
     if not files:
@@ -91,6 +96,7 @@ def evaluate(
         scores=figures(add_up(sums), names),
         intervals=intervals(sums, names, resamples=resamples, seed=seed) if resamples else dict.fromkeys(names),
         policies=chosen,
+        steps=tuple(steps),
         collar=collar,
         failures=failures,
         missing=[pair.name for pair in pairs if pair.hypothesis is None],

@@ -194,6 +194,9 @@ def test_swapped_speakers_are_told(corpus):
         ["--format", "xml"],
         ["--where", "split"],
         ["--policies", "x"],
+        ["--normalise", "case,x"],
+        ["--where", "split=test"],
+        ["--language", "english"],
     ],
 )
 def test_wrong_usage_is_exit_code_1(corpus, options):
@@ -229,7 +232,34 @@ def test_compare_says_which_is_better(corpus):
     tested = next(c for c in found.comparison if c.name == "wer" and c.test == "MAPSSWE")
     # In each file um, log and uh are apart by two words that both have right.
     assert tested.units == 9
-    assert tested.p < 0.001
+    # All nine in one direction: no test can be surer than 2 / 2^9.
+    assert tested.p == 2 / 2**9
+    # Three files: 2 / 2^3 is not enough to call one better.
+    assert wer.p == 0.25
+
+
+def test_normalisation_is_a_list_that_every_output_names(corpus):
+    shown = run(corpus / "hyp", corpus / "ref", "--normalise", "punctuation,case", "--policies", "fluent,cer,raw")
+    assert "Normalisation of verbatim, fluent, cer: punctuation, case." in " ".join(shown.stdout.split())
+    made = run(corpus / "hyp", corpus / "ref", "--normalise", "none", "--policies", "raw", "--format", "json")
+    data = json.loads(made.stdout)
+    assert data["normalisation"] == []
+    assert data["scores"]["wer"] == data["scores"]["raw_wer"]
+    # don't / do not is an error without the step for contractions: three files, two errors each.
+    plain, full = (evaluate(corpus / "hyp", corpus / "ref", **k) for k in ({"steps": ["case"]}, {}))
+    errors = [sum(f.counts["verbatim"].errors for f in found.files) for found in (plain, full)]
+    assert errors[0] - errors[1] == 6
+
+
+def test_a_regression_does_not_overwrite_its_baseline(corpus):
+    scores = corpus / "s.json"
+    gate = [corpus / "hyp", corpus / "ref", "--baseline", scores, "--max-increase", "wer=0.5", "--save", scores]
+    run(corpus / "ref", corpus / "ref", "--save", scores)
+    for _ in range(2):
+        made = run(*gate)
+        assert made.exit_code == 3
+        assert "keeps the baseline" in made.stderr
+    assert json.loads(scores.read_text())["scores"]["wer"] == 0
 
 
 class Balanced(HTMLParser):

@@ -116,7 +116,7 @@ def evaluate(
     limit. docs/evaluate.md defines every score.
     """
     from asrlsa.evaluate import evaluate as score
-    from asrlsa.scoring.gate import load_scores, parse_limits, run_gate
+    from asrlsa.scoring.gate import check_settings, load_scores, parse_limits, run_gate
 
     if format_ not in ("table", "markdown", "json"):
         raise UsageError(f"--format {format_!r}: choose table, markdown or json")
@@ -125,11 +125,14 @@ def evaluate(
     if bool(increases or decreases) != (baseline is not None):
         raise UsageError("the gate needs --baseline and at least one --max-increase or --max-decrease")
     before = load_scores(baseline) if baseline is not None else None
+    steps = () if normalise.strip() == "none" else _names(normalise)
+    if before is not None:
+        check_settings(before, steps, collar, {*increases, *decreases})
     found = score(
         hypothesis,
         reference,
         policies=_names(policies),
-        steps=() if normalise.strip() == "none" else _names(normalise),
+        steps=steps,
         compare_with=compare,
         language=language,
         where=_fields(where or []),
@@ -144,13 +147,17 @@ def evaluate(
         if before is not None
         else []
     )
+    regressed = any(check.regressed for check in checks)
+    if regressed and save is not None and baseline is not None and save.resolve() == baseline.resolve():
+        typer.echo(f"asrlsa: {save} keeps the baseline, because a score regressed", err=True)
+        save = None
     _write(found, checks, save=save, html=html, audio=audio, markdown=markdown, junit=junit)
     _show(found, checks, format_, files=files)
     if github:
         _annotate(found, checks)
     for path, message in found.failures:
         typer.echo(f"asrlsa: {path}: {message}" if path not in message else f"asrlsa: {message}", err=True)
-    if any(check.regressed for check in checks):
+    if regressed:
         raise typer.Exit(EXIT_REGRESSED)
     if found.failures:
         raise typer.Exit(EXIT_SOME_FAILED)

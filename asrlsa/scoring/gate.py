@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,8 @@ def load_scores(path: Path) -> dict[str, Any]:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{path}: can't be read ({error.strerror}); write it with asrlsa evaluate --save") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: not UTF-8 text (byte {error.start}); write it with asrlsa evaluate --save") from None
     except json.JSONDecodeError as error:
         raise UsageError(f"{path}:{error.lineno}: not JSON ({error.msg})") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT or not isinstance(data.get("scores"), dict):
@@ -87,9 +90,10 @@ def parse_limits(values: Sequence[str], option: str) -> dict[str, float]:
     """Read ``name=points`` options.
 
     Raises:
-        UsageError: A value has no number, is negative, or names no metric.
+        UsageError: A value has no number, is negative, names no metric, or limits a change for the better.
     """
     found = {}
+    worse = "lower" if option == "--max-increase" else "higher"
     for value in values:
         name, _, points = value.partition("=")
         try:
@@ -99,7 +103,14 @@ def parse_limits(values: Sequence[str], option: str) -> dict[str, float]:
         if not limit >= 0 or math.isinf(limit):
             raise UsageError(f"{option} {value!r}: give a name and a number of points, such as wer=0.5")
         if name not in METRICS:
-            raise UsageError(f"{option} {value!r}: there is no score {name!r}; the scores are {', '.join(METRICS)}")
+            near = get_close_matches(name, METRICS, n=3) or ["wer", "fluent_wer", "disfluency_f1"]
+            raise UsageError(
+                f"{option} {value!r}: there is no score {name!r}; nearest: {', '.join(near)} "
+                "(--format json lists every score)"
+            )
+        if METRICS[name].better != worse:
+            other = "--max-decrease" if option == "--max-increase" else "--max-increase"
+            raise UsageError(f"{option} {value!r}: {name} is better when {METRICS[name].better}; use {other}")
         found[name] = limit
     return found
 
@@ -138,6 +149,27 @@ def run_gate(
             raise UsageError(f"the baseline has no {name}; it was saved with other --policies")
         checks.append(_check(name, _number(baseline["scores"][name]), now.get(name), limit, direction))
     return checks
+
+
+def check_settings(baseline: Mapping[str, Any], steps: Sequence[str], collar: int, limited: Collection[str]) -> None:
+    """Refuse a baseline that was scored by other rules.
+
+    Args:
+        baseline: Saved scores.
+        steps: Normalisation now.
+        collar: Collar of the diarization error now, in ms.
+        limited: Metrics that the gate looks at.
+
+    Raises:
+        UsageError: The normalisation differs, or the collar where the diarization error is looked at.
+    """
+    before = baseline.get("normalisation", list(steps))
+    if before != list(steps):
+        raise UsageError(
+            f"the baseline was normalised by {','.join(before) or 'none'}; use the same --normalise, or save it again"
+        )
+    if "der" in limited and baseline.get("collar_ms", collar) != collar:
+        raise UsageError(f"the baseline has a collar of {baseline['collar_ms']} ms; use the same --collar")
 
 
 def _number(value: object) -> float | None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from operator import attrgetter
 
@@ -87,7 +87,11 @@ STEPS: dict[str, Step] = {
     "fillers": filler_spellings,
 }
 
-_ALL = ("unicode", "case", "numbers", "backchannels", "punctuation", "contractions", "spelling", "fillers")
+# The steps of verbatim, fluent and cer, in order, unless others are asked for.
+DEFAULT_STEPS = ("unicode", "case", "numbers", "backchannels", "punctuation", "contractions", "spelling", "fillers")
+
+# Policies whose steps can be chosen; the rules of the others are their point.
+STEPPED = ("verbatim", "fluent", "cer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +114,25 @@ class Policy:
     description: str
 
 
+_ALL = DEFAULT_STEPS
+
 POLICIES: dict[str, Policy] = {
     p.name: p
     for p in (
-        Policy("verbatim", "verbatim", _ALL, "word", "Everything that was said, fillers, repeats and fragments too."),
-        Policy("fluent", "clean", _ALL, "word", "What was meant: disfluencies removed by each transcript's own codes."),
+        Policy(
+            "verbatim",
+            "verbatim",
+            DEFAULT_STEPS,
+            "word",
+            "Everything that was said, fillers, repeats and fragments too.",
+        ),
+        Policy(
+            "fluent",
+            "clean",
+            DEFAULT_STEPS,
+            "word",
+            "What was meant: disfluencies removed by each transcript's own codes.",
+        ),
         Policy("cer", "verbatim", _ALL, "character", "Everything that was said, by character, spaces counted."),
         Policy(
             "batchalign",
@@ -143,15 +161,22 @@ class Stream:
     masks: tuple[int, ...]
 
 
-def policy(name: str) -> Policy:
+def policy(name: str, steps: Sequence[str] = DEFAULT_STEPS) -> Policy:
     """Return a policy by name.
 
+    Args:
+        name: One of :data:`POLICIES`.
+        steps: Steps of verbatim, fluent and cer, in order; the other policies keep their own.
+
     Raises:
-        UsageError: There is none of that name.
+        UsageError: There is no such policy or step.
     """
     if name not in POLICIES:
         raise UsageError(f"there is no scoring policy {name!r}; choose from {', '.join(POLICIES)}")
-    return POLICIES[name]
+    unknown = [step for step in steps if step not in STEPS]
+    if unknown:
+        raise UsageError(f"there is no normalisation step {unknown[0]!r}; choose from {', '.join(STEPS)}, or none")
+    return replace(POLICIES[name], steps=tuple(steps)) if name in STEPPED else POLICIES[name]
 
 
 @lru_cache(maxsize=200_000)

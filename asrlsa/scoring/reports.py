@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -23,6 +24,9 @@ from asrlsa.scoring.tables import (
     word_table,
 )
 
+# Characters that XML can't hold; a message may quote the U+0015 of a CHAT bullet.
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
 
 def all_tables(found: Evaluation, checks: Sequence[Check] = (), *, files: bool = True) -> list[Table]:
     """Return every table of an evaluation that has rows, the gate first.
@@ -36,7 +40,7 @@ def all_tables(found: Evaluation, checks: Sequence[Check] = (), *, files: bool =
     made = [
         gate_table(checks),
         comparison_table(found.comparison),
-        word_table(scored, found.policies, scores, bounds),
+        word_table(scored, found.policies, scores, bounds, found.steps),
         event_table(scored, scores, bounds),
         speaker_table(scored, scores, bounds, found.collar),
         participant_table(scored),
@@ -113,7 +117,7 @@ def to_junit(found: Evaluation, checks: Sequence[Check]) -> str:
         case = ET.SubElement(suite, "testcase", classname="asrlsa.files", name=path)
         ET.SubElement(case, "error", message=message)
     ET.indent(suites)
-    return ET.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
+    return _NOT_XML.sub("?", ET.tostring(suites, encoding="unicode", xml_declaration=True)) + "\n"
 
 
 def to_annotations(found: Evaluation, checks: Sequence[Check]) -> list[str]:
@@ -151,6 +155,7 @@ def to_data(found: Evaluation, version: str) -> dict[str, Any]:
             "format": FORMAT,
             "asrlsa": version,
             "policies": list(found.policies),
+            "normalisation": list(found.steps),
             "collar_ms": found.collar,
             "resamples": found.resamples,
             "seed": found.seed,

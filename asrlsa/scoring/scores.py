@@ -11,7 +11,7 @@ from asrlsa.scoring.align import Counts
 from asrlsa.scoring.boundaries import Boundaries, score_boundaries
 from asrlsa.scoring.events import EventCounts, score_events
 from asrlsa.scoring.metrics import Sums, count_sums, event_sums
-from asrlsa.scoring.normalise import POLICIES
+from asrlsa.scoring.normalise import DEFAULT_STEPS, policy
 from asrlsa.scoring.samples import Sample
 from asrlsa.scoring.speakers import Diarization, SpeakerScores, score_diarization, score_speakers, turns
 from asrlsa.scoring.statistics import Comparison, error_slots
@@ -82,6 +82,7 @@ class Evaluation:
         scores: Every figure over all files; percentages, or ms for word times; None where it can't be computed.
         intervals: 95 % bootstrap intervals of the figures, by file.
         policies: Policies that were scored.
+        steps: Normalisation of verbatim, fluent and cer, in order.
         collar: Collar of the diarization error in ms.
         failures: ``(file, message)`` of files that could not be read.
         missing: References without hypothesis, scored as all deletions.
@@ -95,6 +96,7 @@ class Evaluation:
     scores: dict[str, float | None]
     intervals: dict[str, tuple[float, float] | None]
     policies: tuple[str, ...]
+    steps: tuple[str, ...]
     collar: int
     failures: list[tuple[str, str]]
     missing: list[str]
@@ -109,6 +111,7 @@ def score_pair(
     hypothesis: Sample,
     policies: Sequence[str] = DEFAULT_POLICIES,
     *,
+    steps: Sequence[str] = DEFAULT_STEPS,
     collar: int = 0,
     view: bool = False,
     slots: bool = False,
@@ -119,6 +122,7 @@ def score_pair(
         reference: Reference sample.
         hypothesis: Hypothesis sample.
         policies: Word policies; ``verbatim`` is always scored.
+        steps: Normalisation of verbatim, fluent and cer.
         collar: Ms around reference turns that the diarization error leaves out.
         view: Keep the side-by-side view.
         slots: Keep the errors at each reference word.
@@ -126,12 +130,12 @@ def score_pair(
     if hypothesis.language != reference.language:
         # Words are the same words by the rules of one language.
         hypothesis = replace(hypothesis, language=reference.language)
-    verbatim = score_words(reference, hypothesis, POLICIES["verbatim"])
+    verbatim = score_words(reference, hypothesis, policy("verbatim", steps))
     counts = {"verbatim": verbatim.counts}
     kept = {"verbatim": error_slots(verbatim.ops, len(verbatim.words[0].forms))} if slots else {}
     for name in policies:
         if name != "verbatim":
-            scored = score_words(reference, hypothesis, POLICIES[name], verbatim)
+            scored = score_words(reference, hypothesis, policy(name, steps), verbatim)
             counts[name] = scored.counts
             if slots and name in SEGMENT_TESTED:
                 kept[name] = error_slots(scored.ops, len(scored.words[0].forms))

@@ -39,6 +39,15 @@ class Comparison:
     units: int
 
 
+def _surest(pairs: int) -> float:
+    """Return the smallest two-sided p value that so many pairs allow, 2 / 2^pairs.
+
+    Were both sides equally good, each pair's difference might as well have the other sign; that all have the same sign
+    by chance happens that often. The bootstrap and the normal approximation claim more when there are few pairs.
+    """
+    return min(1.0, 2.0 ** (1 - pairs))
+
+
 def _resampled(files: Sequence[Sums], resamples: int, seed: int) -> tuple[Any, Any, list[str]]:
     """Return how often each file is drawn (resamples, files), the files' sums (files, keys) and the keys."""
     import numpy as np
@@ -85,7 +94,8 @@ def compare(
 ) -> list[Comparison]:
     """Paired bootstrap by file (Bisani and Ney 2004): the same files are drawn for both sides.
 
-    The p value is twice the share of draws in which the difference has the other sign or is zero, at most 1.
+    The p value is twice the share of draws in which the difference has the other sign or is zero, at most 1 and at
+    least what a sign test could reach with so many files, so five files or fewer never show a difference at 0.05.
 
     Args:
         first: Sums of each file for one set of hypotheses.
@@ -114,7 +124,7 @@ def compare(
                 tail = 50 * (1 - LEVEL)
                 low, high = (float(end) for end in np.percentile(gap, [tail, 100 - tail]))
                 smaller = min(float((gap <= 0).mean()), float((gap >= 0).mean()))
-                p = min(1.0, 2 * max(smaller, 1 / (len(gap) + 1)))
+                p = max(min(1.0, 2 * max(smaller, 1 / (len(gap) + 1))), _surest(files))
         found.append(Comparison(name, values[0], values[1], low, high, p, "paired bootstrap by file", files))
     return found
 
@@ -163,6 +173,8 @@ def segment_differences(first: Sequence[int], second: Sequence[int], good: int =
 def mapsswe(name: str, differences: Sequence[int], values: tuple[float | None, float | None]) -> Comparison:
     """Matched pairs sentence-segment word error test (Gillick and Cox 1989), normal approximation.
 
+    The p value is at least what a sign test could reach with so many segments that differ.
+
     Args:
         name: Metric.
         differences: Differences in errors of all segments.
@@ -177,6 +189,7 @@ def mapsswe(name: str, differences: Sequence[int], values: tuple[float | None, f
             p = math.erfc(abs(mean) / math.sqrt(variance / count) / math.sqrt(2))
         else:
             p = 1.0 if mean == 0 else 0.0
+        p = max(p, _surest(sum(d != 0 for d in differences)))
     elif count == 0:
         p = 1.0
     return Comparison(name, values[0], values[1], None, None, p, "MAPSSWE", count)

@@ -12,7 +12,7 @@ from asrlsa.scoring.align import Counts
 from asrlsa.scoring.events import DISFLUENCIES, EventCounts
 from asrlsa.scoring.gate import Check
 from asrlsa.scoring.metrics import METRICS
-from asrlsa.scoring.normalise import POLICIES
+from asrlsa.scoring.normalise import DEFAULT_STEPS, POLICIES, STEPPED
 from asrlsa.scoring.samples import EVENT_KINDS
 from asrlsa.scoring.scores import FileScores
 from asrlsa.scoring.statistics import Comparison
@@ -55,8 +55,9 @@ def word_table(
     policies: Sequence[str],
     scores: Mapping[str, float | None],
     intervals: Mapping[str, tuple[float, float] | None],
+    steps: Sequence[str] = DEFAULT_STEPS,
 ) -> Table:
-    """Word scores by policy."""
+    """Word scores by policy; the note names every policy and the normalisation."""
     rows = []
     for name in policies:
         total = Counts()
@@ -78,6 +79,8 @@ def word_table(
         )
     header = ("policy", "", "%", "95 % interval", "reference", "subst.", "deleted", "inserted", "in masks")
     notes = " ".join(f"{name}: {POLICIES[name].description}" for name in policies)
+    stepped = ", ".join(name for name in policies if name in STEPPED)
+    notes += f" Normalisation of {stepped}: {', '.join(steps) or 'none'}."
     return Table("words", "Word scores", header, rows, notes, left=2)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from asrlsa.errors import UsageError
 from asrlsa.scoring.align import align
-from asrlsa.scoring.gate import load_scores, parse_limits, plain, run_gate, save_scores
+from asrlsa.scoring.gate import check_settings, load_scores, parse_limits, plain, run_gate, save_scores
 from asrlsa.scoring.metrics import METRICS, figures
 from asrlsa.scoring.statistics import compare, error_slots, intervals, mapsswe, segment_differences
 
@@ -73,6 +73,16 @@ def test_mapsswe_by_hand():
     assert mapsswe("wer", [1, -1, 2, -2], (1.0, 1.0)).p == pytest.approx(1.0)
 
 
+def test_few_pairs_are_never_called_sure():
+    """All of n pairs in one direction happens by chance twice in 2^n."""
+    assert mapsswe("wer", [1, 1], (12.0, 10.0)).p == 0.5
+    assert mapsswe("wer", [1, 1, 0, 0, 0, 0, 0, 0], (12.0, 10.0)).p == 0.5
+    (five,) = compare(files([1, 2, 3, 4, 5]), files([11, 12, 13, 14, 15]), ["wer"])
+    assert five.p == 2 / 2**5
+    (six,) = compare(files([1, 2, 3, 4, 5, 6]), files([11, 12, 13, 14, 15, 16]), ["wer"])
+    assert six.p == 2 / 2**6
+
+
 def test_figures_are_ratios_of_sums():
     sums = {"verbatim.errors": 3, "verbatim.words": 12}
     sums |= {"event.filled_pause.matched": 1, "event.filled_pause.reference": 2, "event.filled_pause.hypothesis": 1}
@@ -117,6 +127,25 @@ def test_gate_sees_files_that_are_gone():
 def test_gate_refuses_what_the_baseline_does_not_have():
     with pytest.raises(UsageError, match="no raw_wer"):
         run_gate(BASE, {"raw_wer": 1.0}, ["a", "b"], {"raw_wer": 1.0}, {})
+
+
+def test_gate_refuses_a_baseline_of_other_rules():
+    base = {**BASE, "normalisation": ["case"], "collar_ms": 250}
+    check_settings(base, ["case"], 0, {"wer"})
+    check_settings(BASE, ["case"], 0, {"wer", "der"})
+    with pytest.raises(UsageError, match="normalised by case; use the same --normalise"):
+        check_settings(base, ["case", "numbers"], 250, {"wer"})
+    with pytest.raises(UsageError, match="collar of 250 ms"):
+        check_settings(base, ["case"], 0, {"der"})
+
+
+def test_a_limit_on_the_wrong_side_is_refused():
+    with pytest.raises(UsageError, match="disfluency_f1 is better when higher; use --max-decrease"):
+        parse_limits(["disfluency_f1=1"], "--max-increase")
+    with pytest.raises(UsageError, match="wer is better when lower; use --max-increase"):
+        parse_limits(["wer=1"], "--max-decrease")
+    with pytest.raises(UsageError, match="nearest: fluent_wer"):
+        parse_limits(["fluentwer=1"], "--max-increase")
 
 
 @pytest.mark.parametrize("value", ["wer", "wer=", "wer=x", "wer=-1", "wer=inf", "wer=nan", "werr=1"])
