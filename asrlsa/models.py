@@ -204,19 +204,24 @@ def find_folder(name: str | Path, *, offline: bool = False, cache: Path | None =
 def _decodable(folder: Path, offline: bool, home: Path) -> Path:
     """The folder itself, or what it is converted to where CTranslate2 can't load it."""
     if adapters.is_adapter(folder):
-        return converted(folder, _base_of(folder, offline, home), home)
+        return converted(folder, adapter_base(folder, offline=offline, cache=home), home)
     if is_transformers(folder):
         return converted(folder, None, home)
     return folder
 
 
-def _base_of(adapter: Path, offline: bool, home: Path) -> Path:
+def adapter_base(adapter: Path, *, offline: bool = False, cache: Path | None = None) -> Path:
+    """Find the folder of the base that an adapter says it was trained on; arguments as `find_folder`.
+
+    Raises:
+        ModelError: It names none, or the base can't be had.
+    """
     card = read_card(adapter)
     name = (card.base if card is not None else "") or adapters.base_name(adapter)
     if not name:
         raise ModelError(f'{adapter}: does not say which model it adapts; add "base" to its {CARD_NAME}')
     try:
-        return find_folder(name, offline=offline, cache=home)
+        return find_folder(name, offline=offline, cache=cache)
     except ModelError as error:
         raise ModelError(f"{adapter}: its base can't be had: {error}") from None
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from asrlsa.conversion import adapters, tensor_file
-from asrlsa.conversion.folders import building, read_whisper, write_ctranslate2
+from asrlsa.conversion.folders import Whisper, building, read_whisper, write_ctranslate2
 from asrlsa.errors import ModelError
 from asrlsa.model_card import CARD_NAME, ModelCard, read_card, write_card
 from asrlsa.model_weights import fingerprint
@@ -64,16 +64,25 @@ def require_base(card: ModelCard | None, sha256: str, adapter: Path, base: str) 
         )
 
 
+def merged(adapter: Path, base: Path) -> Whisper:
+    """Read a base and merge an adapter into it, in float32.
+
+    Args:
+        adapter: The adapter's folder.
+        base: Folder of its base in either format.
+
+    Raises:
+        ModelError: One of them is damaged, they don't fit, or the adapter was trained on another base.
+    """
+    whisper, card = read_whisper(base), read_card(adapter)
+    if card is not None and card.base_sha256:
+        require_base(card, whisper.sha256, adapter, str(base))
+    return dataclasses.replace(whisper, state=adapters.merge_adapter(whisper.state, adapter))
+
+
 def _convert(source: Path, base: Path | None, folder: Path) -> None:
+    write_ctranslate2(read_whisper(source) if base is None else merged(source, base), folder)
     card = read_card(source)
-    if base is None:
-        write_ctranslate2(read_whisper(source), folder)
-    else:
-        whisper = read_whisper(base)
-        if card is not None and card.base_sha256:
-            require_base(card, whisper.sha256, source, str(base))
-        merged = adapters.merge_adapter(whisper.state, source)
-        write_ctranslate2(dataclasses.replace(whisper, state=merged), folder)
     if card is not None:
         write_card(folder, card)
 

@@ -142,7 +142,7 @@ class Attached:
     trainable: int
     total: int
     _saved: dict[str, Tensor] = field(default_factory=dict)  # bitfit: the base's biases
-    _pruning: bool = True  # adalora: False once a pruned adapter was loaded
+    _pruning: bool = False  # adalora, but not where a pruned adapter was loaded
 
     @property
     def summary(self) -> str:
@@ -185,7 +185,7 @@ class Attached:
         """
         if self.settings.method == "s2lora":
             self.model.base_model.sparsify(lr * (self.settings.lora_plus or self.settings.lambda_lr))
-        elif self.settings.method == "adalora" and self._pruning:
+        elif self._pruning:
             if any(_is_sharded(p) for n, p in self.model.named_parameters() if "lora_E" in n):
                 raise UsageError("adalora needs whole gradients: run it on one device or with DDP, not with FSDP")
             self.model.base_model.update_and_allocate(step)
@@ -215,6 +215,8 @@ class Attached:
             raise UsageError("full fine-tuning changes the base itself; compare with a frozen copy of it")
         layers = [module for module in self.model.modules() if isinstance(module, BaseTunerLayer)]
         mine = {name: p for name, p in self.model.named_parameters() if name in self._saved}
+        if len(mine) != len(self._saved):
+            raise UsageError("bitfit can't be compared with its base while the model is sharded (FSDP)")
         learnt = {name: p.detach().clone() for name, p in mine.items()}
         # Not PEFT's disable_adapter(): that switches requires_grad, which DDP does not take well.
         try:
@@ -229,7 +231,7 @@ class Attached:
 
     def state(self) -> dict[str, Any]:
         """What the method itself must remember for an exact resume, beyond weights and optimizer; torch.save-able."""
-        if self.settings.method != "adalora" or not self._pruning:
+        if not self._pruning:
             return {}
         allocator = self.model.base_model.rankallocator
         kept = {name: dict(getattr(allocator, name)) for name in _ALLOCATOR}
@@ -263,24 +265,39 @@ def attach(model: WhisperForConditionalGeneration, settings: MethodSettings, tot
     """
     model.requires_grad_(False)
     if settings.method == "full":
+        return attached_as(model, settings)
+    with peft_quiet():
+        return attached_as(get_peft_model(model, peft_config(settings, total_steps)), settings)
+
+
+def attached_as(
+    model: Any, settings: MethodSettings, *, trainable: bool = True, biases: Mapping[str, Tensor] | None = None
+) -> Attached:
+    """Wrap a model that has its method in place already.
+
+    Args:
+        model: A ``PeftModel``, or a whole model for ``full``.
+        settings: The method.
+        trainable: Whether its parameters are to be trained; otherwise all are frozen.
+        biases: bitfit: the base's own biases by their names there; None takes those of ``model``.
+    """
+    saved = {}
+    if settings.method == "full":
         for name, parameter in model.named_parameters():
             fixed = name.endswith("encoder.embed_positions.weight")  # sinusoids in Whisper
             parameter.requires_grad_(settings.covers(name) and not fixed)
-        return _attached(model, settings)
-    with peft_quiet():
-        return _attached(get_peft_model(model, peft_config(settings, total_steps)), settings)
-
-
-def _attached(model: Any, settings: MethodSettings) -> Attached:
-    saved = {}
     if settings.method == "bitfit":
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name.endswith(".bias") and settings.covers(name))
-            if parameter.requires_grad:
-                saved[name] = parameter.detach().clone()
+            if name.endswith(".bias"):
+                own = name.removeprefix("base_model.model.")
+                saved[name] = (parameter.detach() if biases is None else biases[own]).clone()
+    if not trainable:
+        model.requires_grad_(False)
     counts = [(p.numel(), p.requires_grad) for p in model.parameters()]
-    trainable = sum(size for size, trained in counts if trained)
-    return Attached(model, settings, trainable, sum(size for size, _ in counts), saved)
+    trained = sum(size for size, needs in counts if needs)
+    pruning = settings.method == "adalora" and trainable and model.peft_config["default"].rank_pattern is None
+    return Attached(model, settings, trained, sum(size for size, _ in counts), saved, pruning)
 
 
 @contextmanager
