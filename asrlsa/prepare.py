@@ -132,7 +132,8 @@ class _Run:
             for line in _dropped(store):
                 file.write(line + "\n")
         names = [*(f"{part}.jsonl" for part in MANIFESTS), DROPPED_NAME]
-        if self.html:
+        # A page of an earlier run would speak of other data.
+        if self.html or (self.out / REPORT_NAME).exists():
             from asrlsa import __version__
 
             title = f"asrlsa prepare: {', '.join(path.name or str(path) for path in self.paths)}"

@@ -42,13 +42,13 @@ def summary_tables(report: Report) -> list[Table]:
     header = ("part", "utterances", "length", "words", "speakers", "recordings", "noise rows", "noise")
     tables = [Table("parts", "Prepared", header, rows)]
     lost = [
-        (reason, str(report.dropped[reason]), _percent(report.dropped[reason], report.utterances), why)
+        (reason, why, str(report.dropped[reason]), _percent(report.dropped[reason], report.utterances))
         for reason, why in REASONS.items()
         if report.dropped[reason]
     ]
     if lost:
         note = f"Of {report.utterances} utterances. dropped.jsonl lists every one with file, line and what is wrong."
-        tables.append(Table("dropped", "Left out", ("reason", "utterances", "%", "meaning"), lost, note))
+        tables.append(Table("dropped", "Left out", ("reason", "meaning", "utterances", "%"), lost, note, left=2))
     return tables
 
 
@@ -148,7 +148,7 @@ def to_html(report: Report, *, version: str, title: str) -> str:
 
 
 def _table(table: Table) -> str:
-    words = [k < table.left or name == "meaning" for k, name in enumerate(table.header)]
+    words = [k < table.left for k in range(len(table.header))]
     head = "".join(
         f'<th scope="col" class="{"word" if word else ""}">{escape(name)}</th>'
         for word, name in zip(words, table.header, strict=True)
