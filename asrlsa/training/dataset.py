@@ -19,7 +19,7 @@ import torch
 from torch.utils.data import Dataset
 
 from asrlsa.audio import SAMPLES_PER_MS
-from asrlsa.errors import ConfigError, MediaError
+from asrlsa.errors import ConfigError, MediaError, ModelError
 from asrlsa.manifest import Row, read_rows
 from asrlsa.speech.prompts import style_prompt
 from asrlsa.training import augment
@@ -348,9 +348,7 @@ def _check_languages(rows: Iterable[Row], vocabulary: Vocabulary) -> None:
             seen.add(row.language)
             try:
                 vocabulary.start(language_of(row))
-            except TargetError:
-                raise
-            except Exception as error:
+            except ModelError as error:
                 raise TargetError(f"{row.id}: {error}") from None
 
 

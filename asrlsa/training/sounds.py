@@ -43,18 +43,22 @@ class Sounds:
         """Keep decoded long recordings in ``folder`` (default: ``sounds`` in the cache), up to ``limit_gb``."""
         self.folder = cache_dir() / "sounds" if folder is None else folder
         self.limit = int(limit_gb * 1e9)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Begin with nothing in memory."""
         self._decoded: OrderedDict[Path, Samples] = OrderedDict()
         self._held = 0
         self._maps: OrderedDict[Path, Stored] = OrderedDict()
         self._streamed: set[Path] = set()
 
-    def __getstate__(self) -> dict[str, object]:
+    def __getstate__(self) -> tuple[Path, int]:
         """Leave behind what is in memory."""
-        return {"folder": self.folder, "limit": self.limit}
+        return self.folder, self.limit
 
-    def __setstate__(self, state: dict[str, object]) -> None:
-        self.__init__(Path(str(state["folder"])))  # type: ignore[misc]
-        self.limit = int(str(state["limit"]))
+    def __setstate__(self, state: tuple[Path, int]) -> None:
+        self.folder, self.limit = state
+        self._forget()
 
     def read(self, path: Path, start: Milliseconds, end: Milliseconds) -> Samples:
         """Return the sound from ``start`` to ``end`` ms: (samples,) float32, 16 kHz mono; less where the file ends.

@@ -12,7 +12,7 @@ from training_data import row
 pytest.importorskip("torch")
 
 from asrlsa.errors import ConfigError
-from asrlsa.manifest import Row
+from asrlsa.manifest import Row, read_rows
 from asrlsa.training.data_settings import DataSettings
 from asrlsa.training.packing import EMPTY, pack
 from asrlsa.training.stretches import (
@@ -287,3 +287,18 @@ def test_noise_windows() -> None:
 def test_settings_are_checked(change: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         DataSettings(**change)  # type: ignore[arg-type]
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    ("name", "alone", "together"),
+    [("child_read", (0.11, 0.13), 0.95), ("adult_read", (0.12, 0.15), 0.94), ("synthetic", (0.08, 0.10), 0.60)],
+)
+def test_real_recordings(shared_data: Path, name: str, alone: tuple[float, float], together: float) -> None:
+    """The share of what the encoder hears that is speech: one utterance a window, and packed."""
+    rows = list(read_rows(shared_data / name / "manifest.jsonl"))
+    single, many = packed(rows, replace(PLAIN, layout="single")), packed(rows)
+    assert alone[0] < single.speech_seconds() / (30 * len(single.windows)) < alone[1]
+    assert many.speech_seconds() == pytest.approx(single.speech_seconds())
+    assert many.speech_seconds() / (30 * len(many.windows)) > together
+    assert packed(rows, replace(PLAIN, layout="isolated")).padding_share() < 0.03
