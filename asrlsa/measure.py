@@ -43,27 +43,37 @@ def measure(
         window: Words in a MATTR window.
 
     Returns:
-        Measures in order of files and first words, and ``(file, message)`` of files that could not be read.
+        Measures in order of files and first utterances, and ``(file, message)`` of files that could not be read or
+        have no utterance.
 
     Raises:
-        UsageError: A path does not exist or holds no CHAT file, or a window is not possible.
+        UsageError: A path does not exist or holds no CHAT file, no file has a wanted participant, or a window is not
+            possible.
     """
     if window < 1:
         raise UsageError("a MATTR window has at least 1 word")
     wanted = frozenset(participants)
     found: list[Measured] = []
     failures: list[tuple[str, str]] = []
+    seen: set[str] = set()
     for path in _files(Path(path) for path in paths):
         try:
             sample = read_chat_sample(path, path.stem)
         except (AsrlsaError, OSError) as error:
             failures.append((str(path), str(error)))
             continue
+        made = measure_sample(sample, window=window)
+        seen |= made.keys()
+        if not made:
+            failures.append((str(path), "there is no utterance to measure"))
         found += [
             Measured(str(path), code, sample.participants.get(code, ""), measures)
-            for code, measures in measure_sample(sample, window=window).items()
+            for code, measures in made.items()
             if not wanted or code in wanted
         ]
+    absent = sorted(wanted - seen)
+    if absent and seen:
+        raise UsageError(f"no file has an utterance of {', '.join(absent)}; there are {', '.join(sorted(seen))}")
     return found, failures
 
 
@@ -71,7 +81,14 @@ def _files(paths: Iterable[Path]) -> list[Path]:
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*.cha") if p.is_file())
+            # Hidden folders hold working copies, as of version control.
+            inside = sorted(
+                p
+                for p in path.rglob("*")
+                if p.suffix.lower() == ".cha"
+                and p.is_file()
+                and not any(part.startswith(".") for part in p.relative_to(path).parts)
+            )
             if not inside:
                 raise UsageError(f"{path} holds no .cha file")
             files += inside

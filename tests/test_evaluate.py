@@ -141,6 +141,19 @@ def test_json_and_saved_scores_are_the_same(corpus):
     assert data["files"]["one"]["speaker_mapping"] == {"PAR0": "CHI", "PAR1": "INV"}
 
 
+def test_every_participant_is_listed_with_errors(corpus):
+    """CHI: I want the big dog (log), well yes; INV: don't you want it, against do not you want all of it."""
+    one = run(corpus / "hyp" / "one.cha", corpus / "ref" / "one.cha").stdout
+    flat = [line.split() for line in one.splitlines()]
+    assert ["words", "7", "7", "0.00", "0.0", "4", "7", "3.00", "75.0"] in flat
+    assert "means over participants" not in one
+    several = run(corpus / "hyp", corpus / "ref").stdout
+    assert "means over participants" in several
+    assert "measures: one" not in several
+    assert "measures: one" in run(corpus / "hyp", corpus / "ref", "--files").stdout
+    assert report(corpus).count("Language-sample measures of each participant") == 3
+
+
 def test_gate_passes_and_fails_with_exit_code_3(corpus):
     assert run(corpus / "hyp", corpus / "ref", "--save", corpus / "s.json").exit_code == 0
     gate = ["--baseline", corpus / "s.json", "--max-increase", "wer=0.5", "--max-decrease", "disfluency_f1=1.0"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -52,6 +53,31 @@ def test_measure_refuses_what_is_not_there(tmp_path):
         measure([tmp_path / "none.cha"])
     with pytest.raises(UsageError, match=r"no \.cha file"):
         measure([tmp_path])
+
+
+def test_an_absent_participant_and_an_empty_file_are_told(folder):
+    with pytest.raises(UsageError, match="no file has an utterance of MOT; there are CHI, INV"):
+        measure([folder], participants=["CHI", "MOT"])
+    (folder / "none.cha").write_text(SAMPLE[: SAMPLE.index("*CHI")] + "@End\n", encoding="utf-8")
+    (_, failures) = measure([folder / "none.cha"])
+    assert failures == [(str(folder / "none.cha"), "there is no utterance to measure")]
+
+
+def test_a_participant_without_a_clear_word_has_a_row(folder):
+    text = SAMPLE[: SAMPLE.index("*CHI")] + "*CHI:\txxx .\n*INV:\tyes .\n@End\n"
+    (folder / "a.cha").write_text(text, encoding="utf-8")
+    (child, adult), _ = measure([folder / "a.cha"])
+    assert (child.participant, child.measures.words, child.measures.ttr) == ("CHI", 0, None)
+    assert (adult.participant, adult.measures.words) == ("INV", 1)
+
+
+def test_hidden_folders_are_left_out(folder):
+    (folder / ".git").mkdir()
+    (folder / ".git" / "c.cha").write_text("no CHAT", encoding="utf-8")
+    (folder / "d.CHA").write_text(SAMPLE, encoding="utf-8")
+    found, failures = measure([folder], participants=["CHI"])
+    assert [Path(m.file).name for m in found] == ["a.cha", "d.CHA", "b.cha"]
+    assert not failures
 
 
 def test_command_prints_csv_json_and_a_table(folder):

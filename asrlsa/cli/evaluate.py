@@ -77,7 +77,10 @@ def evaluate(
         str, typer.Option("--format", help="table, markdown or json on standard output.", rich_help_panel=_OUTPUT)
     ] = "table",
     files: Annotated[
-        bool, typer.Option("--files", help="List every file in the table.", rich_help_panel=_OUTPUT)
+        bool,
+        typer.Option(
+            "--files", help="List every file, and the measures of every participant.", rich_help_panel=_OUTPUT
+        ),
     ] = False,
     html: Annotated[
         Path | None,
@@ -225,7 +228,7 @@ def _show(found: Evaluation, checks: list[Check], format_: str, *, files: bool) 
     if format_ == "markdown":
         typer.echo(to_markdown(found, checks))
         return
-    print_tables(all_tables(found, checks, files=files), remarks(found))
+    print_tables(all_tables(found, checks, files=files, participants=files), remarks(found))
 
 
 def print_tables(tables: list[Table], lines: list[str]) -> None:

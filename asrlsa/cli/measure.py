@@ -30,7 +30,7 @@ def measure(
     """Compute what clinicians compute: words, MLU, TTR, MATTR, rate, fillers, mazes, FLUCALC's TD and SLD, pauses.
 
     One row for each participant. docs/measures.md defines every measure. Exit codes: 0 done, 1 wrong usage, 2 some
-    files could not be read.
+    files could not be read or have no utterance.
     """
     from asrlsa.measure import measure as compute
 

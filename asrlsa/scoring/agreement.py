@@ -61,10 +61,19 @@ class Agreement:
 
 
 def pair_measures(reference: Sample, hypothesis: Sample, mapping: dict[str, str]) -> list[MeasurePair]:
-    """Compute measures on both sides and pair participants by a mapping hypothesis code → reference code."""
+    """Compute measures on both sides and pair participants who say a word.
+
+    Args:
+        reference: Reference file.
+        hypothesis: Hypothesis file.
+        mapping: Hypothesis code → reference code.
+    """
     ours, theirs = measure_sample(reference), measure_sample(hypothesis)
     speakers = {code: speaker for speaker, code in mapping.items()}
-    return [MeasurePair(code, s := speakers.get(code, ""), m, theirs.get(s)) for code, m in ours.items()]
+    said = frozenset(reference.speakers)
+    return [
+        MeasurePair(code, s := speakers.get(code, ""), m, theirs.get(s)) for code, m in ours.items() if code in said
+    ]
 
 
 def agree(pairs: Sequence[MeasurePair]) -> list[Agreement]:

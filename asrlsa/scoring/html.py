@@ -18,7 +18,7 @@ from asrlsa.scoring.gate import Check
 from asrlsa.scoring.reports import all_tables, remarks
 from asrlsa.scoring.samples import EVENT_KINDS
 from asrlsa.scoring.scores import Evaluation, FileScores
-from asrlsa.scoring.tables import Table, number
+from asrlsa.scoring.tables import Table, measures_table, number
 from asrlsa.scoring.view import Cell, Mark, Row
 from asrlsa.types import Milliseconds
 
@@ -113,9 +113,13 @@ def _headline(found: Evaluation) -> str:
 
 
 def _table(table: Table) -> str:
+    return f'<h2 id="{table.key}">{escape(table.title)}</h2>{_grid(table)}'
+
+
+def _grid(table: Table) -> str:
     kinds = ["word" if k < table.left else "" for k in range(len(table.header))]
     if table.key in ("gate", "comparison"):
-        kinds[-1] = "word"
+        kinds[-1] = "word long"
     head = "".join(
         f'<th scope="col" class="{kind}">{escape(name)}</th>' for kind, name in zip(kinds, table.header, strict=True)
     )
@@ -126,7 +130,7 @@ def _table(table: Table) -> str:
         rows.append(f"<tr{mark}>{cells}</tr>")
     note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
     return (
-        f'<h2 id="{table.key}">{escape(table.title)}</h2><div class="scroll"><table><thead><tr>{head}</tr></thead>'
+        f'<div class="scroll"><table class="{table.key}"><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>{note}"
     )
 
@@ -201,6 +205,9 @@ def _file(file: FileScores, folder: Path, audio: Path | None) -> str:
     if file.mapping and any(theirs != ours for theirs, ours in file.mapping.items()):
         pairs = ", ".join(f"{theirs} = {ours}" for theirs, ours in file.mapping.items())
         head += f'<p class="note">Speakers of the hypothesis: {escape(pairs)}</p>'
+    measures = measures_table(file)
+    if measures.rows:
+        head += f"<details><summary>Language-sample measures of each participant</summary>{_grid(measures)}</details>"
     return head + "".join(_row(row, file.mapping, media) for row in file.rows) + "</section>"
 
 

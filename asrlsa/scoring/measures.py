@@ -73,16 +73,16 @@ MEASURES = tuple(f.name for f in fields(Measures))
 
 
 def measure_sample(sample: Sample, *, window: int = MATTR_WINDOW) -> dict[str, Measures]:
-    """Compute the measures of every participant who says a word.
+    """Compute the measures of every participant who has an utterance.
 
     Args:
         sample: One transcript.
         window: Words in a MATTR window.
 
     Returns:
-        Participant code → measures, in order of the first word.
+        Participant code → measures, in order of the first utterance.
     """
-    return {code: _measure(sample, code, window) for code in sample.speakers}
+    return {code: _measure(sample, code, window) for code in dict.fromkeys(u.speaker for u in sample.utterances)}
 
 
 def _share(part: float, whole: float, scale: float = 1.0) -> float | None:
@@ -100,7 +100,10 @@ def _measure(sample: Sample, code: str, window: int) -> Measures:
     timed_words = sum(len(cleaned[k]) for k in counted if sample.utterances[k].end is not None)
     own = [w for w in sample.words if w.speaker == code and w.kind != "nonword"]
     events = [e for e in sample.events if sample.utterances[e.utterance].speaker == code]
-    pauses = [e for e in events if e.kind == "pause" and _internal(sample, e)]
+    masks: dict[int, list[int]] = {}
+    for mask in sample.masks:
+        masks.setdefault(mask.utterance, []).append(mask.before)
+    pauses = [e for e in events if e.kind == "pause" and _internal(sample, e, masks.get(e.utterance, []))]
     lengths = [e.duration for e in pauses if e.duration is not None]
     heard = sum(syllables(form, sample.language) for form in forms)
     td, sld, weighted = _fluency(sample, events, len(pauses))
@@ -162,10 +165,9 @@ def mattr(words: Sequence[str], window: int = MATTR_WINDOW) -> float | None:
     return total / window / (len(words) - window + 1)
 
 
-def _internal(sample: Sample, event: PlacedEvent) -> bool:
+def _internal(sample: Sample, event: PlacedEvent, masks: Sequence[int]) -> bool:
     """Return whether a pause has something said before and after it in its utterance, as FLUCALC asks."""
     span = sample.utterances[event.utterance]
-    masks = [m.before for m in sample.masks if m.utterance == event.utterance] if span.masked else []
     before = event.start > span.first or any(mask <= event.start for mask in masks)
     after = event.start < span.last or any(mask >= event.start for mask in masks)
     return before and after

@@ -19,6 +19,7 @@ from asrlsa.scoring.tables import (
     event_table,
     file_table,
     gate_table,
+    measures_table,
     participant_table,
     speaker_table,
     word_table,
@@ -28,13 +29,16 @@ from asrlsa.scoring.tables import (
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
-def all_tables(found: Evaluation, checks: Sequence[Check] = (), *, files: bool = True) -> list[Table]:
+def all_tables(
+    found: Evaluation, checks: Sequence[Check] = (), *, files: bool = True, participants: bool = False
+) -> list[Table]:
     """Return every table of an evaluation that has rows, the gate first.
 
     Args:
         found: The evaluation.
         checks: Results of the gate.
         files: Whether to list every file.
+        participants: Whether to list the measures of every participant. Of one file they stand in place of the means.
     """
     scored, scores, bounds = found.files, found.scores, found.intervals
     made = [
@@ -44,10 +48,11 @@ def all_tables(found: Evaluation, checks: Sequence[Check] = (), *, files: bool =
         event_table(scored, scores, bounds),
         speaker_table(scored, scores, bounds, found.collar),
         participant_table(scored),
-        agreement_table(scored),
+        *([measures_table(scored[0])] if len(scored) == 1 else [agreement_table(scored)]),
         class_table(scored),
         confusion_table(scored),
         *([file_table(scored)] if files else []),
+        *(map(measures_table, scored) if participants and len(scored) > 1 else []),
     ]
     return [table for table in made if table.rows]
 

@@ -11,6 +11,7 @@ from asrlsa.scoring.agreement import Agreement, agree
 from asrlsa.scoring.align import Counts
 from asrlsa.scoring.events import DISFLUENCIES, EventCounts
 from asrlsa.scoring.gate import Check
+from asrlsa.scoring.measures import MEASURES
 from asrlsa.scoring.metrics import METRICS
 from asrlsa.scoring.normalise import DEFAULT_STEPS, POLICIES, STEPPED
 from asrlsa.scoring.samples import EVENT_KINDS
@@ -229,6 +230,25 @@ def agreement_table(files: Sequence[FileScores]) -> Table:
     return Table("measures", "Language-sample measures, means over participants", header, rows, note)
 
 
+def measures_table(file: FileScores) -> Table:
+    """Language-sample measures of every participant of one file, reference against hypothesis."""
+    pairs = [pair for pair in file.measures if pair.hypothesis is not None]
+    header = ["measure"]
+    for pair in pairs:
+        header += [f"{pair.participant} reference", "hypothesis", "error", "error %"]
+    rows = []
+    for name in MEASURES if pairs else ():
+        row = [name.replace("_", " ")]
+        for pair in pairs:
+            values = getattr(pair.reference, name), getattr(pair.hypothesis, name), pair.error(name)
+            row += [str(v) if isinstance(getattr(pair.reference, name), int) else number(v) for v in values[:2]]
+            row += [number(values[2]), number(pair.relative_error(name), 1)]
+        rows.append(tuple(row))
+    left = [pair.participant for pair in file.measures if pair.hypothesis is None]
+    note = f"No speaker of the hypothesis stands for {', '.join(left)}." if left else ""
+    return Table("measures", f"Language-sample measures: {file.name}", tuple(header), rows, note)
+
+
 def confusion_table(files: Sequence[FileScores], most: int = 20) -> Table:
     """The most frequent verbatim errors."""
     total: Counter[tuple[str, str]] = Counter()
@@ -269,12 +289,13 @@ def comparison_table(found: Sequence[Comparison]) -> Table:
             f"{c.low:.2f} to {c.high:.2f}" if c.low is not None and c.high is not None else "–",
             ("< 0.001" if c.p < 0.001 else f"{c.p:.3f}") if c.p is not None else "–",
             _verdict(c),
-            f"{c.test}, {c.units} {'segments' if c.test == 'MAPSSWE' else 'files'}",
+            f"MAPSSWE, {c.units} segments" if c.test == "MAPSSWE" else f"bootstrap, {c.units} files",
         )
         for c in found
     ]
     header = ("score", "these", "others", "difference", "95 % interval", "p", "these are", "test")
-    return Table("comparison", "Comparison with the other hypotheses", header, rows)
+    note = "bootstrap: paired, by file; fewer than six files can't show a difference. MAPSSWE: by stretches of errors."
+    return Table("comparison", "Comparison with the other hypotheses", header, rows, note)
 
 
 def _verdict(found: Comparison) -> str:
