@@ -350,12 +350,13 @@ class _Timeline:
         if frame is not None:
             frame.pts = None  # the timeline is kept here
             if self.resampler is None:
-                self.resampler = av.AudioResampler(format="fltp", layout=self.layout, rate=SAMPLE_RATE)
+                # Packed, since PyAV reads past the last plane of planar sound with eight channels and crashes.
+                self.resampler = av.AudioResampler(format="flt", layout=self.layout, rate=SAMPLE_RATE)
         elif self.resampler is None:
             return
         for out in self.resampler.resample(frame):
             self.made += out.samples
-            yield out.to_ndarray()
+            yield out.to_ndarray().reshape(out.samples, -1).T
 
     def _flush(self) -> Iterator[Samples]:
         """Yield what the resampler still holds."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from asrlsa.errors import MediaError
+from asrlsa.media import check_readable
 
 if TYPE_CHECKING:
     from asrlsa.models import Model
@@ -31,8 +32,10 @@ def recording_fingerprint(path: Path) -> str:
     the whole file up to 1 MiB), so it takes the same time for an hour as for a minute.
 
     Raises:
-        MediaError: The file can't be read.
+        MediaError: The file can't be read, or is none: opening a pipe would wait for whoever writes into it.
     """
+    if path.exists() and not path.is_file():
+        check_readable(path)
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)

@@ -408,6 +408,13 @@ def test_fingerprints_of_every_size(tmp_path, size):
     assert recording_fingerprint(path) != first
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.wav")
+    with pytest.raises(MediaError, match="is a device or pipe"):
+        recording_fingerprint(tmp_path / "a.wav")
+
+
 def test_a_recording_that_is_not_there(tmp_path):
     with pytest.raises(MediaError, match="can't be read"):
         recording_fingerprint(tmp_path / "none.wav")
