@@ -14,6 +14,7 @@ from asrlsa import __version__
 from asrlsa.cli.check import check
 from asrlsa.cli.convert import convert
 from asrlsa.cli.evaluate import evaluate
+from asrlsa.cli.finetune import finetune
 from asrlsa.cli.measure import measure
 from asrlsa.cli.models import models
 from asrlsa.cli.prepare import prepare
@@ -39,6 +40,7 @@ app.command()(convert)
 app.command()(evaluate)
 app.command()(measure)
 app.command()(prepare)
+app.command()(finetune)
 app.command()(models)
 
 

@@ -231,7 +231,7 @@ def step_cells(event: Event, steps: int) -> dict[str, str]:
     cells = {
         "step": f"{event['step']}/{steps}",
         "speech": duration(event.get("speech_seconds", 0.0)),
-        "speech/s": _figure(event.get("speech_per_second"), 2),
+        "speech/s": _figure(event.get("speech_seconds", 0.0) / max(event.get("seconds", 0.0), 1e-9), 2),
         "loss": _figure(event.get("loss"), 4),
         "gradient": _figure(event.get("gradient_norm"), 3),
         "rate": f"{event.get('lr', 0.0):.2g}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import json
 import sys
 import types
 import typing
@@ -77,6 +78,24 @@ def load_settings(
         for attribute, kind in classes:
             made[attribute] = kind(**{k: v for k, v in tables[name].items() if k in _fields(kind)})
     return FinetuneSettings(**made)
+
+
+def to_toml(settings: FinetuneSettings) -> str:
+    """Return settings as a recipe, every key of every table; keys without a value are left out."""
+    lines = []
+    for name, values in settings.tables().items():
+        lines.append(f"[{name}]")
+        lines += [f"{key} = {_toml(value)}" for key, value in values.items() if value is not None]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_toml(v) for v in value)}]"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
 def _read(recipe: Path) -> dict[str, dict[str, Any]]:

@@ -13,7 +13,7 @@ pytest.importorskip("peft")
 
 from asrlsa.errors import ConfigError
 from asrlsa.training import settings as settings_module
-from asrlsa.training.recipe import load_settings
+from asrlsa.training.recipe import load_settings, to_toml
 from asrlsa.training.settings import FinetuneSettings, TrainSettings
 
 
@@ -118,6 +118,20 @@ def test_tables_give_back_what_was_read() -> None:
     assert tables["train"]["steps"] == 3
     assert tables["data"]["dev"] == "/x/dev.jsonl"
     assert load_settings(None, given=tables) == found
+
+
+def test_a_recipe_is_written_as_it_is_read(tmp_path: Path) -> None:
+    found = load_settings(
+        None,
+        [
+            'data.dev=/x/d "q".jsonl',
+            "train.lr=3e-7",
+            "data.prompt=um, “uh”",
+            "data.context_seconds=10,30",
+            "method.r=none",
+        ],
+    )
+    assert load_settings(write(tmp_path, to_toml(found))) == found
 
 
 def test_every_field_is_documented() -> None:
