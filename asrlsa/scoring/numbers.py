@@ -7,9 +7,11 @@ from functools import lru_cache
 
 # num2words by ISO 639-3 code. Other languages keep their figures.
 LANGUAGES = {
-    "eng": "en", "spa": "es", "fra": "fr", "deu": "de", "ita": "it", "nld": "nl", "por": "pt", "dan": "dk",
-    "swe": "sv", "nor": "no", "fin": "fi", "pol": "pl", "ces": "cz", "rus": "ru", "tur": "tr",
+    "eng": "en", "spa": "es", "fra": "fr", "deu": "de", "ita": "it", "nld": "nl", "por": "pt", "dan": "da",
+    "swe": "sv", "nor": "no", "fin": "fi", "pol": "pl", "ces": "cs", "rus": "ru", "tur": "tr",
 }  # fmt: skip
+# num2words before 0.5.14 calls them by country.
+_FORMER = {"da": "dk", "cs": "cz"}
 
 _PIECES = re.compile(r"[0-9]+(?:[.,:][0-9]+)*|[^\W\d]+(?:'[^\W\d]+)?|[$€£%°+&]")
 _CURRENCY = {
@@ -67,8 +69,16 @@ def _say(number: str, language: str, to: str = "cardinal") -> list[str]:
     if number.count(".") > 1 or len(number) > 15:
         return [word for digit in number.replace(".", "") for word in _say(digit, language)]
     value = float(number) if "." in number else int(number)
-    spoken = str(num2words(value, lang=LANGUAGES[language], to=to)).lower()
+    spoken = str(num2words(value, lang=_code(language), to=to)).lower()
     return re.sub(r"[-,]", " ", spoken).split()
+
+
+@lru_cache(maxsize=32)
+def _code(language: str) -> str:
+    from num2words import CONVERTER_CLASSES
+
+    code = LANGUAGES[language]
+    return code if code in CONVERTER_CLASSES else _FORMER.get(code, code)
 
 
 def _figure(figure: str, language: str) -> list[str]:

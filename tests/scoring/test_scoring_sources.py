@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from asrlsa.errors import UsageError
-from asrlsa.scoring.normalise import POLICIES, normalise
+from asrlsa.scoring.normalise import DEFAULT_STEPS, POLICIES, normalise
+from asrlsa.scoring.numbers import LANGUAGES
 from asrlsa.scoring.pairs import pair_up
 from asrlsa.scoring.scores import score_pair
 from asrlsa.scoring.sources import SourceError, read_manifest, read_sample
@@ -213,10 +216,21 @@ def test_normalised_words(word, expected):
     assert " ".join(normalise(word, POLICIES["verbatim"].steps)) == expected
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_language_of_the_table_can_say_its_figures(language):
+    for figure in ("0", "7", "21", "105", "1000", "2.5"):
+        assert not any(c.isdigit() for word in normalise(figure, DEFAULT_STEPS, language) for c in word)
+
+
+@given(st.text(st.sampled_from("0123456789.,:$€£%°+&-'abndrhst½²٣"), max_size=9), st.sampled_from([*LANGUAGES, "zho"]))
+def test_any_word_can_be_normalised(word, language):
+    assert all(form and form.split() == [form] for form in normalise(word, DEFAULT_STEPS, language))
+
+
 @pytest.mark.parametrize(
     ("language", "word", "expected"),
     [("deu", "er", "er"), ("deu", "ähm", "ähm"), ("deu", "21", "einundzwanzig"), ("spa", "ehh", "eh"),
-     ("fra", "heu", "euh"),
+     ("fra", "heu", "euh"), ("dan", "21", "enogtyve"), ("ces", "3", "tři"),
      ("por", "um", "um"), ("deu", "don't", "don't"), ("zho", "21", "21")],
 )  # fmt: skip
 def test_languages_have_their_own_tables(language, word, expected):
