@@ -302,3 +302,16 @@ def test_real_recordings(shared_data: Path, name: str, alone: tuple[float, float
     assert many.speech_seconds() == pytest.approx(single.speech_seconds())
     assert many.speech_seconds() / (30 * len(many.windows)) > together
     assert packed(rows, replace(PLAIN, layout="isolated")).padding_share() < 0.03
+
+
+def test_margins_give_way_to_words() -> None:
+    (window,) = packed([row(5000, 34_900), row(80_000, 80_900)], replace(PLAIN, join="none")).windows[:1]
+    assert heard(window) == [(Path("a.wav"), 5000, 34_900)]
+
+
+def test_what_is_left_out_may_not_be_heard_elsewhere() -> None:
+    """The second is left out for the first; so the third, in which it is heard, is left out too."""
+    rows = [row(0, 2000, speaker="INV"), row(1500, 4000, speaker="CHI"), row(3500, 6000, speaker="CHI", id="third")]
+    packing = packed([*rows, row(9000, 9900, speaker="CHI")], replace(PLAIN, speakers=("CHI",)))
+    assert packing.left_out == {NOT_CHOSEN: 1, OVERLAPPED: 2}
+    assert [w.ids for w in packing.windows] == [("a-9000-9900",)]
