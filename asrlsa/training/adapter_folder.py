@@ -72,18 +72,26 @@ def save_adapter(
 
 
 def load_adapter(
-    folder: Path, base: Base, settings: MethodSettings | None = None, *, trainable: bool = False
+    folder: Path,
+    base: Base,
+    *,
+    settings: MethodSettings | None = None,
+    trainable: bool = False,
+    total_steps: int | None = None,
 ) -> Attached:
     """Put a saved adapter on its base. The model of ``base`` is changed; for ``full`` it is left alone.
 
     Args:
         folder: What `save_adapter` wrote, or any PEFT folder.
         base: The model that it was trained on.
-        settings: How training goes on; None takes what the folder says. An adalora adapter is not pruned any more.
+        settings: How training goes on (its learning rates and so on); None takes what the folder says.
         trainable: Whether its parameters are to be trained on.
+        total_steps: Steps that are planned, in which an adalora adapter that was not pruned yet is pruned; None, or an
+            adapter that was pruned, leaves the ranks as they are.
 
     Raises:
-        ModelError: It is no adapter, is damaged, or was trained on another base.
+        ConfigError: adalora can't be pruned in so few steps.
+        ModelError: It is no adapter, is damaged, or was trained on another base or with another method.
     """
     card = read_card(folder)
     if is_transformers(folder):
@@ -92,7 +100,9 @@ def load_adapter(
     if not adapters.is_adapter(folder):
         raise ModelError(f"{folder}: holds no adapter ({adapters.CONFIG})")
     require_base(card, base.sha256, folder, base.name)
-    settings = settings or _settings(folder)
+    found = _settings(folder)
+    if settings is not None and settings.method != found.method:
+        raise ModelError(f"{folder}: was trained with {found.method}, not with {settings.method}")
     before = {name: p.detach().clone() for name, p in base.model.named_parameters() if name.endswith(".bias")}
     try:
         with peft_quiet():
@@ -100,7 +110,10 @@ def load_adapter(
     except (RuntimeError, ValueError, KeyError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"{folder}: does not fit the base {base.name} ({reason})") from None
-    return attached_as(model, settings, trainable=trainable, biases=before)
+    attached = attached_as(model, settings or found, trainable=trainable, biases=before)
+    if trainable and total_steps is not None:
+        attached.go_on_pruning(total_steps)
+    return attached
 
 
 def merge(folder: Path, out: Path, *, dtype: str = "float16", offline: bool = False) -> Path:

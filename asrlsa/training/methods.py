@@ -142,7 +142,7 @@ class Attached:
     trainable: int
     total: int
     _saved: dict[str, Tensor] = field(default_factory=dict)  # bitfit: the base's biases
-    _pruning: bool = False  # adalora, but not where a pruned adapter was loaded
+    _pruning: bool = False  # adalora whose ranks are still to be chosen
 
     @property
     def summary(self) -> str:
@@ -229,6 +229,18 @@ class Attached:
                 layer._disable_adapters = False
             _copy_into(mine, learnt)
 
+    def go_on_pruning(self, total_steps: int) -> None:
+        """Spread adalora's pruning over so many steps; nothing for other methods and for what is pruned already.
+
+        Raises:
+            ConfigError: The schedule does not fit into the steps.
+        """
+        if self.settings.method == "adalora" and self.model.peft_config["default"].rank_pattern is None:
+            config = self.model.peft_config["default"]
+            config.total_step = total_steps
+            config.tinit, config.tfinal = _schedule(self.settings, total_steps)
+            self._pruning = True
+
     def state(self) -> dict[str, Any]:
         """What the method itself must remember for an exact resume, beyond weights and optimizer; torch.save-able."""
         if not self._pruning:
@@ -267,7 +279,9 @@ def attach(model: WhisperForConditionalGeneration, settings: MethodSettings, tot
     if settings.method == "full":
         return attached_as(model, settings)
     with peft_quiet():
-        return attached_as(get_peft_model(model, peft_config(settings, total_steps)), settings)
+        attached = attached_as(get_peft_model(model, peft_config(settings, total_steps)), settings)
+    attached.go_on_pruning(total_steps)
+    return attached
 
 
 def attached_as(
@@ -296,8 +310,7 @@ def attached_as(
         model.requires_grad_(False)
     counts = [(p.numel(), p.requires_grad) for p in model.parameters()]
     trained = sum(size for size, needs in counts if needs)
-    pruning = settings.method == "adalora" and trainable and model.peft_config["default"].rank_pattern is None
-    return Attached(model, settings, trained, sum(size for size, _ in counts), saved, pruning)
+    return Attached(model, settings, trained, sum(size for size, _ in counts), saved)
 
 
 @contextmanager
@@ -348,7 +361,8 @@ def peft_config(settings: MethodSettings, total_steps: int) -> PeftConfig:
     return _adalora(settings, targets, total_steps)
 
 
-def _adalora(settings: MethodSettings, targets: list[str] | str, total_steps: int) -> AdaLoraConfig:
+def _schedule(settings: MethodSettings, total_steps: int) -> tuple[int, int]:
+    """Steps of adalora before and after pruning."""
     tinit = settings.tinit if settings.tinit is not None else total_steps // 10
     tfinal = settings.tfinal if settings.tfinal is not None else 3 * total_steps // 10
     if not 0 <= tinit < total_steps - tfinal <= total_steps:
@@ -356,6 +370,11 @@ def _adalora(settings: MethodSettings, targets: list[str] | str, total_steps: in
             f"adalora can't prune in {total_steps} steps with tinit {tinit} and tfinal {tfinal}: train longer, or set "
             "method.tinit and method.tfinal lower"
         )
+    return tinit, tfinal
+
+
+def _adalora(settings: MethodSettings, targets: list[str] | str, total_steps: int) -> AdaLoraConfig:
+    tinit, tfinal = _schedule(settings, total_steps)
     return AdaLoraConfig(
         init_r=settings.init_r,
         target_r=settings.target_r,

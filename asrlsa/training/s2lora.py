@@ -197,11 +197,11 @@ class S2LoraModel(BaseTuner):
                 bank = _bank_key(config, base)
                 out, into = shapes.get(bank, (0, 0))
                 shapes[bank] = max(out, base.out_features), max(into, base.in_features)
-        device = next((p.device for p in model.parameters() if p.device.type != "meta"), torch.device("cpu"))
+        device = next((p.device for p in model.parameters() if p.device.type != "meta"), torch.device("meta"))
         banks = nn.ParameterDict()
         for bank, (out, into) in shapes.items():
             # On the processor first, so that a seed gives the same banks on every device.
-            a, b = torch.randn(config.r, into), torch.randn(out, config.r)
+            a, b = torch.randn(config.r, into, device="cpu"), torch.randn(out, config.r, device="cpu")
             banks[f"A_{bank}"] = nn.Parameter((a / math.sqrt(into)).to(device))
             banks[f"B_{bank}"] = nn.Parameter((b / math.sqrt(out)).to(device))
         self.s2lora_banks[adapter_name] = banks

@@ -48,6 +48,16 @@ def tiny_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Path) -> Path:
     """A transformers folder with a random Whisper: width 16, two layers a side, four heads, 30 s windows of 80 mels."""
+    return _random_whisper(tmp_path_factory.mktemp("tiny"), tiny_tokenizer, positions=1500)
+
+
+@pytest.fixture(scope="session")
+def short_folder(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Path) -> Path:
+    """The same with windows of 1 s (100 frames), for tests that do not care about sound and take many steps."""
+    return _random_whisper(tmp_path_factory.mktemp("short"), tiny_tokenizer, positions=50)
+
+
+def _random_whisper(folder: Path, tiny_tokenizer: Path, positions: int) -> Path:
     torch = pytest.importorskip("torch")
     from transformers import WhisperConfig, WhisperForConditionalGeneration
 
@@ -65,6 +75,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Path) 
         decoder_attention_heads=4,
         encoder_ffn_dim=32,
         decoder_ffn_dim=32,
+        max_source_positions=positions,
         decoder_start_token_id=tokens.ids["<|startoftranscript|>"],
         bos_token_id=end,
         eos_token_id=end,
@@ -77,7 +88,6 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Path) 
     torch.random.set_rng_state(state)
     arrays = {k: v.detach().numpy() for k, v in model.state_dict().items() if k != "proj_out.weight"}
     values = json.loads(config.to_json_string(use_diff=False))
-    folder = tmp_path_factory.mktemp("tiny")
     write_transformers(Whisper(arrays, values, generation_config({}, values, tokens), tokens), folder, "float32")
     return folder
 

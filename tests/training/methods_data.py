@@ -11,17 +11,17 @@ ADAPTERS = ("lora", "dora", "adalora", "bitfit", "ia3", "vera", "s2lora")
 STOCK = tuple(method for method in ADAPTERS if method != "s2lora")  # PEFT loads these without asrlsa
 
 
-def batch(seed: int = 1) -> dict[str, torch.Tensor]:
+def batch(seed: int = 1, frames: int = 100) -> dict[str, torch.Tensor]:
     draw = torch.Generator().manual_seed(seed)
     return {
-        "input_features": torch.randn(2, 80, 3000, generator=draw),
+        "input_features": torch.randn(2, 80, frames, generator=draw),
         "decoder_input_ids": torch.randint(0, 300, (2, 8), generator=draw),
     }
 
 
-def logits(model) -> torch.Tensor:
+def logits(model, frames: int = 100) -> torch.Tensor:
     with torch.no_grad():
-        return model(**batch()).logits
+        return model(**batch(frames=frames)).logits
 
 
 def attached(folder, method: str, **more) -> Attached:

@@ -20,11 +20,11 @@ from asrlsa.training.base import load_base  # noqa: E402
 pytestmark = pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.*:FutureWarning")
 
 
-def test_a_transformers_folder_is_loaded_as_transformers_loads_it(tiny_folder):
+def test_a_transformers_folder_is_loaded_as_transformers_loads_it(short_folder):
     from transformers import WhisperForConditionalGeneration
 
-    base = load_base(tiny_folder)
-    theirs = WhisperForConditionalGeneration.from_pretrained(tiny_folder, attn_implementation="sdpa").eval()
+    base = load_base(short_folder)
+    theirs = WhisperForConditionalGeneration.from_pretrained(short_folder, attn_implementation="sdpa").eval()
     mine, other = base.model.state_dict(), theirs.state_dict()
     assert mine.keys() == other.keys()
     assert all(torch.equal(mine[key], other[key]) for key in mine)
@@ -32,14 +32,14 @@ def test_a_transformers_folder_is_loaded_as_transformers_loads_it(tiny_folder):
     assert base.model.generation_config.to_dict() == theirs.generation_config.to_dict()
     assert not base.model.training
     assert not base.model.config.use_cache
-    assert base.directory == tiny_folder
+    assert base.directory == short_folder
     assert (base.directory / "preprocessor_config.json").exists()
     assert base.model.proj_out.weight is base.model.model.decoder.embed_tokens.weight
 
 
-def test_both_formats_are_one_model(tiny_folder, tmp_path):
-    write_ctranslate2(read_whisper(tiny_folder), tmp_path, "float32")
-    one, other = load_base(tiny_folder), load_base(tmp_path)
+def test_both_formats_are_one_model(short_folder, tmp_path):
+    write_ctranslate2(read_whisper(short_folder), tmp_path, "float32")
+    one, other = load_base(short_folder), load_base(tmp_path)
     assert one.sha256 == other.sha256
     assert torch.equal(logits(one.model), logits(other.model))
     draft = one.model.generate(batch()["input_features"], language="en", max_new_tokens=5, do_sample=False)
@@ -48,35 +48,35 @@ def test_both_formats_are_one_model(tiny_folder, tmp_path):
     )
 
 
-def test_a_model_in_parts(tiny_folder, tmp_path):
-    shutil.copytree(tiny_folder, tmp_path / "m")
+def test_a_model_in_parts(short_folder, tmp_path):
+    shutil.copytree(short_folder, tmp_path / "m")
     (tmp_path / "m" / "model.safetensors").unlink()
-    state = dict(read_whisper(tiny_folder).state)
+    state = dict(read_whisper(short_folder).state)
     names = sorted(state)
     parts = {f"model-{i}-of-2.safetensors": names[i - 1 :: 2] for i in (1, 2)}
     for part, mine in parts.items():
         tensor_file.write_tensors(tmp_path / "m" / part, {name: state[name] for name in mine})
     index = {"weight_map": {name: part for part, mine in parts.items() for name in mine}}
     (tmp_path / "m" / tensor_file.INDEX).write_text(json.dumps(index))
-    assert torch.equal(logits(load_base(tmp_path / "m").model), logits(load_base(tiny_folder).model))
-    assert load_base(tmp_path / "m").sha256 == load_base(tiny_folder).sha256
+    assert torch.equal(logits(load_base(tmp_path / "m").model), logits(load_base(short_folder).model))
+    assert load_base(tmp_path / "m").sha256 == load_base(short_folder).sha256
 
 
-def test_types(tiny_folder):
-    model = load_base(tiny_folder, dtype=torch.bfloat16).model
+def test_types(short_folder):
+    model = load_base(short_folder, dtype=torch.bfloat16).model
     assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
     assert model.dtype == torch.bfloat16
 
 
-def test_what_can_not_be_loaded(tiny_folder, tmp_path):
+def test_what_can_not_be_loaded(short_folder, tmp_path):
     with pytest.raises(ModelError, match="no model is called 'tinny'"):
         load_base("tinny", offline=True)
     for name in ("config.json", "tokenizer.json"):
-        shutil.copytree(tiny_folder, tmp_path / name)
+        shutil.copytree(short_folder, tmp_path / name)
         (tmp_path / name / name).unlink()
         with pytest.raises(ModelError, match=f"{name}: is missing"):
             load_base(tmp_path / name)
-    shutil.copytree(tiny_folder, tmp_path / "wide")
+    shutil.copytree(short_folder, tmp_path / "wide")
     path = tmp_path / "wide" / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"encoder_ffn_dim": 64}))
     with pytest.raises(ModelError, match=r"do not fit the model's config.json: model.encoder.layers.0.fc1"):
@@ -86,8 +86,8 @@ def test_what_can_not_be_loaded(tiny_folder, tmp_path):
         load_base(tmp_path / "wide")
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "pytorch_model.bin").write_bytes(b"")
-    shutil.copy(tiny_folder / "config.json", tmp_path / "old")
-    shutil.copy(tiny_folder / "tokenizer.json", tmp_path / "old")
+    shutil.copy(short_folder / "config.json", tmp_path / "old")
+    shutil.copy(short_folder / "tokenizer.json", tmp_path / "old")
     with pytest.raises(ModelError, match=r"has no model\.safetensors; load it in Python"):
         load_base(tmp_path / "old")
 

@@ -216,25 +216,25 @@ def test_a_folder_takes_its_place_in_one_step(tmp_path):
 
 @pytest.mark.parametrize("method", ["lora", "dora", "adalora", "bitfit", "ia3", "vera", "s2lora"])
 @pytest.mark.parametrize("targets", [("encoder", "decoder"), ("decoder",), ("encoder", "feed-forward")])
-def test_merging_is_pefts(tmp_path, tiny_folder, method, targets):
+def test_merging_is_pefts(tmp_path, short_folder, method, targets):
     torch = pytest.importorskip("torch")
     from methods_data import attached, disturb
 
     from asrlsa.training.adapter_folder import save_adapter
     from asrlsa.training.base import load_base
 
-    trained = disturb(attached(tiny_folder, method, targets=targets))
-    save_adapter(tmp_path / "a", trained, load_base(tiny_folder), ModelCard())
-    mine = adapters.merge_adapter(read_whisper(tiny_folder).state, tmp_path / "a")
+    trained = disturb(attached(short_folder, method, targets=targets))
+    save_adapter(tmp_path / "a", trained, load_base(short_folder), ModelCard())
+    mine = adapters.merge_adapter(read_whisper(short_folder).state, tmp_path / "a")
     with torch.no_grad():
         theirs = trained.model.merge_and_unload().state_dict()
     changed = 0
-    for name, array in read_whisper(tiny_folder).state.items():
+    for name, array in read_whisper(short_folder).state.items():
         assert np.abs(mine[name] - theirs[name].numpy()).max() < 1e-5
         changed += not np.array_equal(mine[name], array)
     assert changed >= 2
     if method == "s2lora":
-        plain = adapters.merge_adapter(read_whisper(tiny_folder).state, tmp_path / "a" / "lora")
+        plain = adapters.merge_adapter(read_whisper(short_folder).state, tmp_path / "a" / "lora")
         assert all(np.abs(mine[name] - plain[name]).max() < 1e-5 for name in mine)
 
 
