@@ -97,7 +97,7 @@ def test_a_recording_that_ends_before_its_text(vocabulary: Vocabulary, tmp_path:
 
 
 def test_everything_drawn_depends_on_seed_epoch_and_index(clips: list[Row], vocabulary: Vocabulary) -> None:
-    settings_ = replace(LOUD, layout="single")
+    settings_ = replace(LOUD, layout="variable")
     dataset, again = (make_dataset(clips, settings_, vocabulary, seed=5) for _ in range(2))
     again.set_epoch(3)
     _ = [again[i] for i in range(len(again))]  # what was drawn before does not matter
@@ -119,7 +119,7 @@ def test_development_data_never_change(clips: list[Row], vocabulary: Vocabulary)
 
 
 def test_shares(clips: list[Row], vocabulary: Vocabulary) -> None:
-    dataset = make_dataset(clips, replace(LOUD, layout="single", noise_only=0), vocabulary)
+    dataset = make_dataset(clips, replace(LOUD, layout="variable", noise_only=0), vocabulary)
     timed = prompted = 0
     for epoch in range(20):
         for index in range(len(dataset)):
