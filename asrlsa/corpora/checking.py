@@ -49,7 +49,8 @@ def check_data(folder: Path) -> Iterator[str]:
                     yield f"{place}: {key!r} {what}"
                 yield from _twice(base, found, place, manifest.stem)
             yield from _changed(manifest, summary)
-        yield from _leaks(base)
+        if _split_by(summary) != "file":
+            yield from _leaks(base)
     finally:
         base.close()
 
@@ -63,6 +64,11 @@ def _summary(folder: Path) -> tuple[dict[str, object], str]:
     except (OSError, ValueError) as error:
         return {}, f"{path}: can't be read ({error}); run asrlsa prepare again"
     return (found, "") if isinstance(found, dict) else ({}, f"{path}: is not a JSON object; run asrlsa prepare again")
+
+
+def _split_by(summary: dict[str, object]) -> object:
+    settings = summary.get("settings")
+    return settings.get("split") if isinstance(settings, dict) else None
 
 
 def _length(row: Row) -> tuple[Path, Milliseconds | None, str]:

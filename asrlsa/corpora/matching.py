@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from asrlsa.speech.decode import Recogniser
 
+FEWEST_WORDS = 3  # a lone "um" that a model does not write says nothing about times or text
 _BATCH = 4
 _COMMIT_EVERY = 100
 
@@ -34,7 +35,8 @@ def check_matches(store: Store, settings: PrepareSettings, *, offline: bool, thr
     """Leave out the utterances in which a model hears other words.
 
     The rate is the lower one of two: against what was said and against what was meant, because an ordinary model leaves
-    disfluencies out, which says nothing against a text. The store keeps rates by recording, times, text and model.
+    disfluencies out, which says nothing against a text. Utterances of less than three words are not looked at. The
+    store keeps rates by recording, times, text and model.
 
     Raises:
         ModelError: The model can't be loaded.
@@ -47,6 +49,8 @@ def check_matches(store: Store, settings: PrepareSettings, *, offline: bool, thr
     total = store.base.execute("SELECT COUNT(*) FROM kept").fetchone()[0]
     done = 0
     for audio, rows in _by_recording(store):
+        before, done = done, done + len(rows)
+        rows = [row for row in rows if store.candidate(row[0]).words >= FEWEST_WORDS]
         keys = {number: _key(store, audio, number, start, end, model.fingerprint) for number, start, end in rows}
         todo = [row for row in rows if _errors(store, keys[row[0]]) is None]
         if todo:
@@ -59,7 +63,6 @@ def check_matches(store: Store, settings: PrepareSettings, *, offline: bool, thr
                     f"word error rate {100 * errors:.0f} %; at most {100 * settings.most_errors:g} (model {model.name})"
                 )
                 store.drop_late(number, "does not match", what)
-        before, done = done, done + len(rows)
         if done // _COMMIT_EVERY != before // _COMMIT_EVERY:
             store.commit()
         progress("utterances checked by the model", done, total)
