@@ -345,8 +345,14 @@ def find_files(folder: Path) -> dict[str, Path]:
         found.setdefault(path.suffix.lower(), []).append(path)
     for suffix in SUFFIXES:
         if suffix in found:
-            return {p.relative_to(folder).with_suffix("").as_posix(): p for p in sorted(found[suffix])}
+            return _by_name({p.relative_to(folder).with_suffix("").as_posix(): p for p in sorted(found[suffix])})
     raise UsageError(f"{folder} holds no file to score ({', '.join(SUFFIXES)})")
+
+
+def _by_name(files: dict[str, Path]) -> dict[str, Path]:
+    """Name ``visit.verbatim.txt``, as ``asrlsa convert`` calls it, after the recording where that names one file."""
+    short = [name.removesuffix(".verbatim").removesuffix(".clean") for name in files]
+    return dict(zip(short, files.values(), strict=True)) if len(set(short)) == len(files) else files
 
 
 def _visible(folder: Path) -> Iterable[Path]:

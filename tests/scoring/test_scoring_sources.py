@@ -170,6 +170,13 @@ def test_pairs_by_path_where_stems_repeat(tmp_path):
     assert [p.name for p in pairs] == ["x/a", "y/a"]
 
 
+def test_converted_texts_are_named_after_their_recording(tmp_path):
+    hyp, ref = make(tmp_path / "h", ["a.verbatim.txt", "b.clean.txt"]), make(tmp_path / "r", ["a.srt", "b.srt"])
+    assert [p.name for p in pair_up(hyp, ref)[0]] == ["a", "b"]
+    with pytest.raises(UsageError, match=r"a\.clean"):
+        pair_up(make(hyp, ["a.clean.txt"]), ref)
+
+
 def test_two_files_are_a_pair_whatever_their_names(tmp_path):
     make(tmp_path, ["one.txt", "two.txt"])
     pairs, _ = pair_up(tmp_path / "one.txt", tmp_path / "two.txt")
