@@ -19,7 +19,7 @@ from asrlsa.chat.parser import read_chat
 from asrlsa.config import TranscribeOptions
 from asrlsa.convert import to_json, to_srt, to_textgrid, to_vtt
 from asrlsa.disfluency import read_main_tier
-from asrlsa.errors import AsrlsaError, MediaError, OutputError, UsageError
+from asrlsa.errors import AsrlsaError, ConfigError, MediaError, OutputError, UsageError
 from asrlsa.language.codes import whisper_code
 from asrlsa.models import Model, default_model, resolve_model
 from asrlsa.recordings import (
@@ -108,11 +108,12 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended."""
+    """How a run ended; ``log`` names what failed, or is None where nothing did or it could not be written."""
 
     finished: tuple[Summary, ...]
     skipped: tuple[Path, ...]
     failed: tuple[Path, ...]
+    log: Path | None = None
 
 
 @dataclass(slots=True)
@@ -151,9 +152,9 @@ def transcribe_folder(
         What was finished, skipped and failed. A recording that fails does not stop the others.
 
     Raises:
-        UsageError: There is nothing to transcribe.
+        UsageError: There is nothing to transcribe, or ``out`` is a file.
         ModelError: The model can't be found or loaded.
-        ConfigError: ``participants.csv`` is wrong.
+        ConfigError: ``participants.csv`` or the language is wrong.
     """
     run = _Run(paths, out, options or TranscribeOptions(), force, overwrite, listener or Listener())
     return run.go()
@@ -172,6 +173,9 @@ class _Run:
         listener: Listener,
     ) -> None:
         self.options, self.force, self.overwrite, self.listener = options, force, overwrite, listener
+        spoken_language(options)
+        if out is not None and out.exists() and not out.is_dir():
+            raise UsageError(f"{out}: is a file; give a folder for the transcripts")
         self.recordings = find_recordings(paths, out, on_note=listener.note)
         if not self.recordings:
             where = ", ".join(str(p) for p in paths)
@@ -181,6 +185,7 @@ class _Run:
         self.done: list[Summary] = []
         self.left: list[Path] = []
         self.bad: list[Path] = []
+        self.logged = True
         self.heard: dict[int, Milliseconds] = {}
 
     def go(self) -> Outcome:
@@ -201,7 +206,8 @@ class _Run:
             finally:
                 for job in jobs:
                     job.held.close()
-        return Outcome(tuple(self.done), tuple(self.left), tuple(self.bad))
+        log = self.log if self.bad and self.logged else None
+        return Outcome(tuple(self.done), tuple(self.left), tuple(self.bad), log)
 
     def _plan(self, recording: Recording) -> _Job | None:
         """Decide whether a recording is to be done; what is wrong with it is reported here already if it shows."""
@@ -307,7 +313,7 @@ class _Run:
         if job is not None:
             job.held.close()
         self.bad.append(path)
-        append_error(self.log, path, str(error))
+        self.logged = append_error(self.log, path, str(error)) and self.logged
         self.listener.failed(path, error)
 
 
@@ -330,10 +336,11 @@ def transcribe(
     Raises:
         MediaError: The recording can't be read.
         ModelError: The model can't be found or loaded.
-        ConfigError: An option is out of range.
+        ConfigError: An option is out of range, or Whisper does not know the language.
         TypeError: An option does not exist.
     """
     chosen = replace(options or TranscribeOptions(), **changes)
+    spoken_language(chosen)
     model = resolve_model(chosen.model or default_model(), offline=chosen.offline)
     recogniser = load_recogniser(model, chosen)
     video, date, stem = False, None, "recording"
@@ -371,10 +378,25 @@ def load_recogniser(model: Model, options: TranscribeOptions) -> Recogniser:
     return Recogniser(model, device=options.device, compute_type=options.compute_type, threads=options.threads)
 
 
+def spoken_language(options: TranscribeOptions) -> str | None:
+    """Return the language in Whisper's code, or None where it is to be heard.
+
+    Raises:
+        ConfigError: Whisper does not know the language.
+    """
+    try:
+        return None if options.language == "auto" else whisper_code(options.language)
+    except KeyError:
+        raise ConfigError(
+            f"language {options.language!r} is not possible: give auto, or the code of one that Whisper knows, such as "
+            "en, spa or deu"
+        ) from None
+
+
 def recognise_options(model: Model, options: TranscribeOptions, recogniser: Recogniser) -> RecogniseOptions:
     """Settle what the user, the model's card and the language leave open."""
     card = model.card
-    language = None if options.language == "auto" else whisper_code(options.language)
+    language = spoken_language(options)
     if language not in (None, "en") and not recogniser.multilingual:
         raise UsageError(f"model {model.name} knows only English, not {options.language!r}: use --model base or larger")
 
@@ -399,6 +421,7 @@ def recognise_options(model: Model, options: TranscribeOptions, recogniser: Reco
         batch_size=options.batch_size or batch_size(model.name, recogniser.device),
         align=options.align,
         speaker_model=options.speaker_model,
+        offline=options.offline,
     )
 
 

@@ -180,24 +180,27 @@ def test_hub_name_asks_the_hub_for_repository_and_file(monkeypatch: pytest.Monke
 
     asked = []
 
-    def download(repository: str, file: str) -> str:
-        asked.append((repository, file))
+    def download(repository: str, file: str, *, local_files_only: bool) -> str:
+        asked.append((repository, file, local_files_only))
         return str(PACKAGED_MODEL)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     assert SpeakerEncoder(model="owner/name/sub/file.onnx").size == 192
-    assert asked == [("owner/name", "sub/file.onnx")]
+    assert SpeakerEncoder(model="owner/name/sub/file.onnx", offline=True).size == 192
+    assert asked == [("owner/name", "sub/file.onnx", False), ("owner/name", "sub/file.onnx", True)]
 
 
 def test_hub_failure_is_a_model_error(monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub
 
-    def download(repository: str, file: str) -> str:
+    def download(repository: str, file: str, *, local_files_only: bool) -> str:
         raise OSError("offline")
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    with pytest.raises(ModelError, match="offline"):
+    with pytest.raises(ModelError, match="the hub did not give it"):
         SpeakerEncoder(model="owner/name/file.onnx")
+    with pytest.raises(ModelError, match="--offline forbids downloading"):
+        SpeakerEncoder(model="owner/name/file.onnx", offline=True)
 
 
 def test_licence_travels_with_the_weights() -> None:
@@ -320,7 +323,7 @@ def test_windows_cover_the_region(start: int, duration: int) -> None:
     assert windows[0].start == region.start
     assert windows[-1].end == region.end
     assert all(window.duration == min(1500, duration) for window in windows)
-    assert all(0 < b.start - a.start <= 500 for a, b in pairwise(windows))
+    assert all(0 < b.start - a.start <= 750 for a, b in pairwise(windows))
 
 
 def test_dialogue_with_the_real_network(encoder: SpeakerEncoder) -> None:

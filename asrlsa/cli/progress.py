@@ -110,7 +110,8 @@ class Display(Listener):
         if outcome.skipped:
             parts.append(f"{len(outcome.skipped)} skipped")
         if outcome.failed:
-            parts.append(f"{len(outcome.failed)} failed (see asrlsa-errors.log)")
+            where = f" (see {outcome.log})" if outcome.log is not None else ""
+            parts.append(f"{len(outcome.failed)} failed{where}")
         duration = sum(s.duration for s in outcome.finished)
         if duration:
             took = monotonic() - self.begin
@@ -128,7 +129,8 @@ class Display(Listener):
 
     def _say(self, text: str) -> None:
         console = self.bar.console if self.bar is not None else self.console
-        console.print(text)
+        # A name may hold a line break; every message is one line.
+        console.print("".join(c if ord(c) >= 32 and ord(c) != 127 else "?" for c in text))
 
 
 def minutes(ms: int) -> str:

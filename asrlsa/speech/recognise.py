@@ -123,6 +123,7 @@ class RecogniseOptions:
         align: Refine word times by forced alignment where possible.
         track_speakers: Follow voices in recordings of one channel.
         speaker_model: Embedding model for that; None takes the packaged one.
+        offline: Never ask a hub for it.
     """
 
     language: str | None
@@ -132,6 +133,7 @@ class RecogniseOptions:
     align: bool = True
     track_speakers: bool = True
     speaker_model: str | None = None
+    offline: bool = False
 
 
 class Recognition:
@@ -167,7 +169,9 @@ class Recognition:
         self._done: queue.Queue[_Item | _End | None] = queue.Queue(max(2, options.batch_size))
         self._stop = threading.Event()
         self._crash: BaseException | None = None
-        self._voices = SpeakerEncoder(threads=1, model=options.speaker_model) if options.track_speakers else None
+        self._voices: SpeakerEncoder | None = None
+        if options.track_speakers:
+            self._voices = SpeakerEncoder(threads=1, model=options.speaker_model, offline=options.offline)
         self._votes: dict[int, dict[str, float]] = {}
         self._heard: dict[int, Milliseconds] = {}
 

@@ -21,12 +21,13 @@ BATCH_WINDOWS = 4  # windows of 1.5 s at once: about 35 MB of activations; 8 or 
 SHORTEST_FRAMES = 20  # below 0.2 s the statistics of the network mean nothing; such spans are repeated up to it
 
 
-def resolve_model(model: str | Path | None) -> Path:
+def resolve_model(model: str | Path | None, *, offline: bool = False) -> Path:
     """Return the local ONNX file of an embedding model.
 
     Args:
         model: None for the packaged CAM++; the path of an ONNX file; or ``owner/name/file.onnx``, a file of a Hugging
             Face repository, taken from the hub cache or downloaded.
+        offline: Take it from the cache only.
 
     Raises:
         ModelError: There is no such file, or the hub does not give it.
@@ -42,8 +43,12 @@ def resolve_model(model: str | Path | None) -> Path:
     from huggingface_hub import hf_hub_download
 
     try:
-        return Path(hf_hub_download("/".join(parts[:2]), "/".join(parts[2:])))
+        return Path(hf_hub_download("/".join(parts[:2]), "/".join(parts[2:]), local_files_only=offline))
     except Exception as error:  # the hub client raises errors of several libraries
+        if offline:
+            raise ModelError(
+                f"speaker model {model} is not on this machine, and --offline forbids downloading"
+            ) from error
         raise ModelError(f"speaker model {model}: no such file here, and the hub did not give it ({error})") from error
 
 
@@ -56,15 +61,16 @@ class SpeakerEncoder:
     Args:
         threads: CPU threads of onnxruntime.
         model: See :func:`resolve_model`.
+        offline: See there.
 
     Raises:
         ModelError: The model can't be found or loaded, or has another interface.
     """
 
-    def __init__(self, threads: int = 1, model: str | Path | None = None) -> None:
+    def __init__(self, threads: int = 1, model: str | Path | None = None, *, offline: bool = False) -> None:
         import onnxruntime
 
-        path = resolve_model(model)
+        path = resolve_model(model, offline=offline)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
