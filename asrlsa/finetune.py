@@ -154,6 +154,8 @@ def _train(ready: Prepared, folder: Path, log: _Log, *, resume: bool, merge: boo
     log.write({**ready.plan, "resumed": 0 if last is None else last[0]})
     if is_main:
         log.open(open_logs(ready.settings.train.log, folder, until=None if last is None else last[0]))
+        steps = [e for e in read_log(folder / LOG_NAME) if e.get("event") == "step"]
+        ready.work.carried = steps[-1] if last is not None and steps else {}
     with _explained(ready):
         trainer = make_trainer(ready, folder / "checkpoints", resuming=last is not None)
         trainer.train(resume_from_checkpoint=None if last is None else str(last[1]))

@@ -13,10 +13,13 @@ from asrlsa.disfluency import code_utterance
 from asrlsa.language import iso639_3, spell_out, split_mark
 from asrlsa.manifest import Row
 from asrlsa.scoring.align import align
-from asrlsa.scoring.metrics import METRICS, Sums, add_up, figures
-from asrlsa.scoring.scores import score_pair
+from asrlsa.scoring.events import score_events
+from asrlsa.scoring.metrics import METRICS, Sums, add_up, count_sums, event_sums, figures
+from asrlsa.scoring.normalise import POLICIES
+from asrlsa.scoring.samples import Sample
 from asrlsa.scoring.sources import from_transcript
 from asrlsa.scoring.statistics import RESAMPLES, intervals
+from asrlsa.scoring.words import score_words
 from asrlsa.training.loss import IGNORED
 from asrlsa.types import Header, Transcript, Utterance, Word
 
@@ -184,7 +187,7 @@ def score(written: Sequence[Written], *, resamples: int = RESAMPLES, seed: int =
         said, heard = ([u for part in side for u in part] for side in sides)
         language = iso639_3(windows[0].language) or "eng"
         pair = [from_transcript(_transcript(side, language), name) for side in (said, heard)]
-        sums.append(score_pair(pair[0], pair[1], _POLICIES).sums)
+        sums.append(_sums(*pair))
     bounds = intervals(sums, list(METRICS), resamples=resamples, seed=seed) if resamples and sums else {}
     return (
         DevScores(
@@ -197,6 +200,18 @@ def score(written: Sequence[Written], *, resamples: int = RESAMPLES, seed: int =
         ),
         sums,
     )
+
+
+def _sums(reference: Sample, hypothesis: Sample) -> Sums:
+    """Score words and events as `asrlsa.scoring.scores.score_pair` does; speakers, times and measures are left out."""
+    verbatim = score_words(reference, hypothesis, POLICIES["verbatim"])
+    sums: Sums = count_sums("verbatim", verbatim.counts)
+    for name in _POLICIES[1:]:
+        sums |= count_sums(name, score_words(reference, hypothesis, POLICIES[name], verbatim).counts)
+    events = score_events(reference, hypothesis, verbatim.words, verbatim.ops)
+    for kind, found in [*events.kinds.items(), ("relaxed", events.relaxed)]:
+        sums |= event_sums(kind, found)
+    return sums
 
 
 def _coded(window: Written) -> tuple[list[Utterance], list[Utterance]]:

@@ -25,6 +25,7 @@ class StepCallback(TrainerCallback):
         """Serve one trainer."""
         self.trainer = trainer
         self.clock = _Clock()
+        self.logged = 0
 
     @property
     def work(self) -> Any:
@@ -33,7 +34,8 @@ class StepCallback(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Start the clock."""
-        self.clock.start(state.global_step, state.max_steps)
+        self.logged = state.global_step
+        self.clock.start(state.global_step, state.max_steps, self.work.carried)
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Let the method do its part: gradients are still there."""
@@ -70,13 +72,16 @@ class StepCallback(TrainerCallback):
         speech, padded = seen.tolist()
         divergence = trainer.divergence / trainer.divergences if trainer.divergences else None
         trainer.divergence, trainer.divergences = 0.0, 0
+        penalty = trainer.penalty / max(state.global_step - self.logged, 1)
+        trainer.penalty, self.logged = 0.0, state.global_step
         if state.is_world_process_zero:
             self.work.report(
                 {
                     "event": "step",
                     "step": state.global_step,
                     "epoch": state.epoch,
-                    "loss": logs["loss"],
+                    "loss": logs["loss"] - penalty,
+                    **({"penalty": penalty} if penalty else {}),
                     "gradient_norm": logs.get("grad_norm"),
                     "lr": logs["learning_rate"],
                     **({} if divergence is None else {"divergence": divergence}),
@@ -124,11 +129,13 @@ class _Clock:
 
     def __init__(self) -> None:
         self.first = self.last_step = self.steps = 0
-        self.at = self.spent = self.logged = 0.0
+        self.at = self.spent = self.logged = self.before = 0.0
         self.speech = self.padded = 0.0
 
-    def start(self, step: int, steps: int) -> None:
+    def start(self, step: int, steps: int, carried: Mapping[str, Any]) -> None:
         self.first, self.steps, self.at = step, steps, monotonic()
+        self.speech, self.padded = (float(carried.get(k, 0.0)) for k in ("speech_seconds", "padded_seconds"))
+        self.before = float(carried.get("seconds", 0.0))
 
     def tick(self) -> None:
         now = monotonic()
@@ -148,7 +155,7 @@ class _Clock:
             "speech_seconds": self.speech,
             "speech_per_second": speech / took,
             "padded_seconds": self.padded,
-            "seconds": self.spent,
+            "seconds": self.before + self.spent,
             "seconds_left": self.spent / done * (self.steps - step),
         }
 

@@ -52,6 +52,7 @@ class Work:
         save_every: Steps between checkpoints.
         report: Told every event, on the main process only.
         dtype: Type of features.
+        carried: Last step that a resumed run goes on from, as its log has it.
     """
 
     attached: Attached
@@ -67,6 +68,7 @@ class Work:
     save_every: int = 0
     report: Callable[[Event], None] = field(default=lambda event: None)
     dtype: torch.dtype = torch.float32
+    carried: Event = field(default_factory=dict)
 
 
 _Trainer: Any = Seq2SeqTrainer
@@ -90,7 +92,7 @@ class VerbatimTrainer(_Trainer):  # type: ignore[misc]
         self.lr_scheduler: Any
         self.scores: DevScores | None = None
         self.start_scores: DevScores | None = None
-        self.speech = self.padded = self.divergence = 0.0
+        self.speech = self.padded = self.divergence = self.penalty = 0.0
         self.divergences = self._skipped = 0
         super().__init__(
             model=work.attached.model,
@@ -145,6 +147,9 @@ class VerbatimTrainer(_Trainer):  # type: ignore[misc]
         rates, starts = self.lr_scheduler.get_last_lr(), self.lr_scheduler.base_lrs
         return float(self.work.settings.lr * rates[0] / starts[0]) if starts[0] else 0.0
 
+    def _get_learning_rate(self) -> float:
+        return self.base_rate()
+
     # One step.
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Any:
@@ -165,7 +170,9 @@ class VerbatimTrainer(_Trainer):  # type: ignore[misc]
         self._count(windows, inputs, out)
         penalty = self.work.attached.penalty()
         if penalty is not None:
-            loss = loss + penalty.to(loss.device) / max(getattr(self, "current_gradient_accumulation_steps", 1), 1)
+            share = penalty.to(loss.device) / max(getattr(self, "current_gradient_accumulation_steps", 1), 1)
+            self.penalty += float(share.detach())
+            loss = loss + share
         loss = loss.to(self.args.device)
         return (loss, out) if return_outputs else loss
 
