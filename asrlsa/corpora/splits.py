@@ -67,7 +67,8 @@ def split_corpus(store: Store, settings: PrepareSettings, given: Mapping[str, st
     wanted = {"train": 1.0, "dev": settings.dev, "test": settings.test}
     for name in empty:
         if wanted[name] > 0 or given is not None:
-            remarks.append(f"{name} is empty: there are too few {'files' if settings.split == 'file' else 'speakers'}")
+            few = f"there are too few {'files' if settings.split == 'file' else 'speakers'}"
+            remarks.append(f"{name} is empty: {few if given is None and not by_source else 'the given split has none'}")
     if base.execute("SELECT COUNT(*) FROM place").fetchone()[0] == 1 and (link := _link(store)):
         remarks.append(f"everything hangs together through {link}, so nothing can be split by speaker")
     base.commit()
