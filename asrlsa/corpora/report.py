@@ -9,7 +9,7 @@ from html import escape
 from importlib import resources
 
 from asrlsa.corpora.gates import REASONS
-from asrlsa.corpora.statistics import DURATION_STEP, RATE_STEP, Part, Speaker
+from asrlsa.corpora.statistics import DURATION_STEP, FASTEST_BAR, RATE_STEP, Part, Speaker
 from asrlsa.scoring.samples import EVENT_KINDS
 from asrlsa.scoring.tables import Table, number
 from asrlsa.types import Milliseconds
@@ -177,7 +177,7 @@ def _histogram(counts: Mapping[int, int], step: int, unit: str, what: str) -> st
     most = max(counts.values())
     label = f"{what} by {unit}: most, {most}, at {max(counts, key=lambda k: (counts[k], -k))}"
     parts = [
-        f'<svg viewBox="0 0 {wide} {high + low + 16}" width="{wide}" height="{high + low + 16}" role="img" '
+        f'<svg viewBox="0 0 {wide} {high + low + 22}" width="{wide}" height="{high + low + 22}" role="img" '
         f'aria-label="{escape(label)}" font-size="12">'
     ]
     every = max(1, len(bins) // 12)
@@ -186,14 +186,18 @@ def _histogram(counts: Mapping[int, int], step: int, unit: str, what: str) -> st
         x = left + k * width
         parts.append(
             f'<rect x="{x:.1f}" y="{high - tall + 14:.1f}" width="{max(width - 1, 0.5):.1f}" height="{tall:.1f}" '
-            f'fill="#0072b2"><title>{begin} to {begin + step} {escape(unit)}: {counts.get(begin, 0)}</title></rect>'
+            f'fill="#0072b2"><title>{_bin(begin, step)} {escape(unit)}: {counts.get(begin, 0)}</title></rect>'
         )
         if k % every == 0:
             parts.append(f'<text x="{x:.1f}" y="{high + 28}">{begin}</text>')
         if counts.get(begin, 0) == most:
             parts.append(f'<text x="{x:.1f}" y="11">{most}</text>')
-    parts.append(f'<text x="{wide - 4}" y="{high + 38}" text-anchor="end">{escape(unit)}</text>')
+    parts.append(f'<text x="{wide - 4}" y="{high + 43}" text-anchor="end">{escape(unit)}</text>')
     return "".join(parts) + "</svg>"
+
+
+def _bin(begin: int, step: int) -> str:
+    return f"{begin} and more" if begin == FASTEST_BAR else f"{begin} to {begin + step}"
 
 
 def _bars(report: Report) -> str:

@@ -11,7 +11,7 @@ from asrlsa.types import Milliseconds
 
 DURATION_STEP = 1  # s, width of a bar
 RATE_STEP = 20  # words a minute, width of a bar
-_FASTEST_BAR = 400  # words a minute; the last bar holds the rest
+FASTEST_BAR = 400  # words a minute; the last bar holds the rest
 
 
 @dataclass(slots=True)
@@ -72,7 +72,7 @@ class Part:
         self.strata[row.group, row.role, ages.band(row.age)] += row.duration
         self.durations[row.duration // 1000 // DURATION_STEP * DURATION_STEP] += 1
         rate = int(60_000 * candidate.words / row.duration) // RATE_STEP * RATE_STEP
-        self.rates[min(rate, _FASTEST_BAR)] += 1
+        self.rates[min(rate, FASTEST_BAR)] += 1
         self.events.update(candidate.events)
         speaker = self.speakers.setdefault(row.speaker, Speaker(row.role))
         speaker.rows += 1
