@@ -150,9 +150,9 @@ def test_half_a_directory_names_what_is_missing(tmp_path, hub, missing):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("model.safetensors", "is a transformers model; convert it first: asrlsa quantize"),
-        ("pytorch_model.bin", "is a transformers model"),
-        ("adapter_config.json", "is an adapter"),
+        ("model.safetensors", r"config\.json: is missing; download or convert the model again"),
+        ("pytorch_model.bin", r"config\.json: is missing"),
+        ("adapter_config.json", 'does not say which model it adapts; add "base"'),
         ("notes.txt", "holds no model"),
     ],
 )
@@ -543,7 +543,7 @@ def test_a_model_brings_its_card(tmp_path, hub):
     [
         ("{", r"asrlsa\.json:1:2: is not valid JSON"),
         ("[]", "must hold one JSON object"),
-        ('{"promt": "x"}', "unknown key 'promt'; known are base, context_seconds"),
+        ('{"promt": "x"}', "unknown key 'promt'; known are base, base_sha256, context_seconds"),
         ('{"decoding": {"beams": 2}}', "unknown decoding setting 'beams'; known are beam_size"),
         ('{"decoding": {"beam_size": 0}}', r"decoding\.beam_size must be a whole number from 1 to 20"),
         ('{"decoding": {"beam_size": true}}', r"decoding\.beam_size must be"),
@@ -553,6 +553,12 @@ def test_a_model_brings_its_card(tmp_path, hub):
         ('{"verbatim": "yes"}', "verbatim must be true or false"),
         ('{"prompt": 3}', "prompt must be a text or null"),
         ('{"base": null}', "base must be a text"),
+        ('{"base_sha256": "abc"}', "base_sha256 must be a sha256"),
+        ('{"method": "lorra"}', "method must be one of full, lora"),
+        ('{"style": "loose"}', "style must be one of verbatim, fluent, both"),
+        ('{"data": {"hours": [1]}}', "data must be an object of texts and numbers"),
+        ('{"scores": {"wer": "low"}}', "scores must be an object of numbers"),
+        ('{"scores": []}', "scores must be an object of numbers"),
         ('{"context_seconds": [6, 60]}', "context_seconds must be a rising list of seconds from 0 to 30"),
         ('{"context_seconds": [15, 6]}', "context_seconds must be a rising list"),
         ('{"context_seconds": 6}', "context_seconds must be a list"),

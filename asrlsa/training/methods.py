@@ -315,8 +315,9 @@ def attached_as(
 
 @contextmanager
 def peft_quiet() -> Iterator[None]:
-    """Keep PEFT 0.21 from warning about names that transformers 5 renamed; nothing is to be done about them."""
+    """Keep PEFT 0.21 from warning where nothing is to be done: names of transformers 5, keys of AdaLoRA's patterns."""
     with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"The following rank_pattern keys .*lora_E'", RuntimeWarning)
         warnings.filterwarnings("ignore", r"`(is_)?gradient_checkpointing", FutureWarning)
         yield
 
