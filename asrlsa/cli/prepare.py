@@ -101,7 +101,7 @@ def prepare(
     most_errors: Annotated[
         float,
         typer.Option(help="Word error rate above which --check-model drops; 1 is 100 %.", rich_help_panel=_GATES),
-    ] = 0.8,
+    ] = 0.9,
     offline: Annotated[bool, typer.Option("--offline", help="Never ask a model hub.", rich_help_panel=_GATES)] = False,
     split: Annotated[
         str,

@@ -80,7 +80,7 @@ class PrepareSettings:
     seed: int = 0
     cut: bool = False
     check_model: str | None = None
-    most_errors: float = 0.8
+    most_errors: float = 0.9
 
     def __post_init__(self) -> None:
         """Check the values.
