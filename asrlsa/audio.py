@@ -242,6 +242,8 @@ class _Timeline:
         self.failed: list[tuple[float, float]] = []  # (at, length) in s of packets that did not decode
         self.silence: list[tuple[float, float]] = []  # (at, length) in s of gaps
         self.repaired = 0  # samples that were not numbers
+        self.first: int | None = None  # byte of the file at which the sound begins
+        self.size = 0  # bytes in packets
 
     def pieces(self) -> Iterator[Samples]:
         """Yield the recording from 0:00 to its end; then put notes on the owner.
@@ -277,6 +279,9 @@ class _Timeline:
             if packet is None:
                 return
             refused = 0
+            if self.first is None:
+                self.first = packet.pos
+            self.size += packet.size
             self._note_reach(packet)
             if packet.stream.index != self.track.index:
                 continue
@@ -397,9 +402,21 @@ class _Timeline:
                 "silence or missing: the file is damaged"
             )
             self.owner.complete = False
+        self._check_bytes()
         if self.repaired:
             notes.append(f"{self.repaired} samples are not numbers and were taken as silence")
         self._check_end()
+
+    def _check_bytes(self) -> None:
+        """Note bytes that FFmpeg steps over in raw AAC without a word: each frame is found by its own header."""
+        if self.container.format.name != "aac" or not self.size or self.first is None:
+            return
+        lost = (self.owner.path.stat().st_size - self.first - self.size) * self.due / self.size
+        if lost >= 1:
+            self.owner.notes.append(
+                f"about {lost:.0f} s of the sound can't be decoded and is missing: the file is damaged"
+            )
+            self.owner.complete = False
 
     def _check_end(self) -> None:
         """Note an end before the declared length; a picture that runs on after the sound is not one."""

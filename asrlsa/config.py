@@ -71,13 +71,21 @@ class TranscribeOptions:
         _require(self.compute_type in COMPUTE_TYPES, "compute type", self.compute_type, COMPUTE_TYPES)
         _require(self.device in ("auto", "cpu", "cuda"), "device", self.device, ("auto", "cpu", "cuda"))
         _require(self.channels in ("mix", "speakers"), "channels", self.channels, ("mix", "speakers"))
+        _require(isinstance(self.language, str), "language", self.language, "auto or a code such as en or spa")
+        _require(
+            all(isinstance(p, Participant) for p in self.participants),
+            "participants",
+            self.participants,
+            "a tuple of asrlsa.Participant",
+        )
+        _require(not isinstance(self.formats, str), "formats", self.formats, "a tuple of names, such as ('cha', 'srt')")
         for name in self.formats:
             _require(name in FORMATS, "format", name, FORMATS)
         _require(
-            self.speakers is None or 0 <= self.speakers <= MAX_SPEAKERS,
+            self.speakers is None or (isinstance(self.speakers, int) and 0 <= self.speakers <= MAX_SPEAKERS),
             "speakers",
             self.speakers,
-            f"auto or 1 to {MAX_SPEAKERS}",
+            f"auto (0 in Python) or 1 to {MAX_SPEAKERS}",
         )
         _require(self.beam_size is None or 1 <= self.beam_size <= 20, "beam size", self.beam_size, "1 to 20")
         _require(0 <= self.batch_size <= 256, "batch size", self.batch_size, "auto or 1 to 256")

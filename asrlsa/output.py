@@ -104,6 +104,14 @@ def claim(path: Path) -> Iterator[bool]:
         _release(lock, held)
 
 
+def tidy(path: Path) -> None:
+    """Remove what a run left that was killed right after it wrote ``path``, when nobody will claim it again."""
+    target = Path(os.path.realpath(path))
+    if target.with_name(f"{_key(target)}.lock").exists():
+        with suppress(OutputError), claim(path):
+            pass
+
+
 def append_error(log: Path, recording: Path, message: str) -> bool:
     """Add one line to the error log: local time, recording and message, separated by tabs.
 

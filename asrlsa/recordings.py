@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from asrlsa.errors import UsageError
-from asrlsa.output import append_error, claim, write_atomic
+from asrlsa.output import append_error, claim, tidy, write_atomic
 from asrlsa.participants import (
     CSV_NAME,
     parse_participants,
@@ -52,6 +52,7 @@ __all__ = [
     "seal",
     "stamp",
     "stamp_comment",
+    "tidy",
     "write_atomic",
 ]
 

@@ -36,6 +36,7 @@ from asrlsa.recordings import (
     seal,
     stamp,
     stamp_comment,
+    tidy,
     write_atomic,
 )
 from asrlsa.speech.compose import Composed, compose
@@ -218,6 +219,7 @@ class _Run:
             reason = self._finished_already(recording, mark)
             if reason:
                 if reason.startswith("done already"):
+                    tidy(recording.output)
                     self._add_formats(recording.output)
                 self._skip(recording, reason)
                 return None
@@ -326,7 +328,8 @@ def transcribe(
     """Transcribe one recording and return its transcript; nothing is written.
 
     Args:
-        recording: An audio or video file, or mono float32 samples at 16 kHz of shape (samples,).
+        recording: An audio or video file, or mono samples at 16 kHz of shape (samples,): float from -1 to 1, or int16.
+            Samples that are not numbers are taken as silence.
         options: How to transcribe.
         changes: Single options by name, such as ``model="base"`` or ``speakers=1``, over ``options``.
 
@@ -453,7 +456,11 @@ class _Array(AbstractContextManager["_Array"]):
 def _array_opener(samples: NDArray[np.float32]) -> Callable[[], AbstractContextManager[Blocks]]:
     import numpy as np
 
-    array = np.ascontiguousarray(samples, dtype=np.float32)
+    given = np.asarray(samples)
+    scale = 32_768.0 if given.dtype == np.int16 else 1.0
+    if given.dtype != np.int16 and not np.issubdtype(given.dtype, np.floating):
+        raise MediaError(f"the array holds {given.dtype}: give float samples from -1 to 1, or int16")
+    array = np.nan_to_num(np.ascontiguousarray(given, dtype=np.float32) / scale, posinf=0.0, neginf=0.0)
     if array.ndim != 1:
         raise MediaError(
             f"the array has shape {array.shape}: give mono samples at 16 kHz with shape (samples,), "

@@ -573,6 +573,21 @@ def test_a_hole_does_not_move_what_follows(tmp_path, suffix, codec, rate):
     assert blocks.notes
 
 
+@pytest.mark.parametrize("junk", ["zeros", "noise"])
+def test_bytes_lost_in_raw_aac_are_told(tmp_path, junk):
+    path = write(tmp_path / "a.aac", "aac", seconds=20)
+    whole = path.read_bytes()
+    with stream(path) as blocks:
+        assert sum(len(block) for block in blocks) > 19 * 16_000
+    assert blocks.notes == []
+    first, size = len(whole) // 3, len(whole) // 5
+    other = bytes(size) if junk == "zeros" else np.random.default_rng(1).bytes(size)
+    path.write_bytes(whole[:first] + other + whole[first + size :])
+    with stream(path) as blocks:
+        assert sum(len(block) for block in blocks) < 19 * 16_000
+    assert "can't be decoded" in blocks.notes[0]
+
+
 def test_damage_that_load_meets_is_logged(tmp_path, caplog):
     data = write(tmp_path / "a.flac", "flac", rate=16_000, seconds=20).read_bytes()
     path = tmp_path / "cut.flac"

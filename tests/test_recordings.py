@@ -37,6 +37,7 @@ from asrlsa.recordings import (
     seal,
     stamp,
     stamp_comment,
+    tidy,
     write_atomic,
 )
 from asrlsa.types import Participant
@@ -605,6 +606,25 @@ def test_a_killed_run_blocks_nobody_and_its_rest_is_removed(tmp_path):
         assert not rest.exists()
         assert other.exists()
     assert list(tmp_path.iterdir()) == [other]
+
+
+@posix
+def test_a_run_killed_right_after_writing_leaves_nothing_for_good(tmp_path):
+    path = tmp_path / "a.cha"
+    run = hold(path)
+    try:
+        path.write_text("done")
+        tidy(path)
+        assert len(list(tmp_path.iterdir())) == 2  # the claim of a run that lives stays
+    finally:
+        run.send_signal(signal.SIGKILL)
+        run.wait()
+        assert run.stdout is not None
+        run.stdout.close()
+    tidy(path)
+    assert list(tmp_path.iterdir()) == [path]
+    tidy(path)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_many_at_once_never_share_a_claim(tmp_path):

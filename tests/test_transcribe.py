@@ -18,6 +18,7 @@ import soundfile
 
 from asrlsa import TranscribeOptions, read_chat, transcribe
 from asrlsa.audio import load
+from asrlsa.errors import ConfigError, MediaError
 from asrlsa.models import resolve_model
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
@@ -297,6 +298,34 @@ def test_as_a_library(speech: np.ndarray, judge: Judge):
     assert all(0 <= w.start < w.end <= 10_000 for w in words)
     with pytest.raises(TypeError):
         transcribe(speech, modle="tiny.en")
+
+
+def test_arrays_of_every_kind_are_one_recording(speech: np.ndarray):
+    def said(samples: object) -> list[str]:
+        given = transcribe(samples, model="tiny.en", offline=True, speakers=1, align=False)  # type: ignore[arg-type]
+        return [u.text for u in given.utterances]
+
+    part = speech[: 5 * SECOND]
+    expected = said(part)
+    assert expected
+    assert said((part * 32_768).clip(-32_768, 32_767).astype(np.int16)) == expected
+    assert said(part.astype(np.float64)) == expected
+    holed = part.copy()
+    holed[100] = np.nan
+    assert said(holed) == expected
+    assert said(part[:0]) == []
+    with pytest.raises(MediaError, match="holds int64"):
+        said((part * 100).astype(np.int64))
+    with pytest.raises(MediaError, match="shape"):
+        said(np.stack([part, part]))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"speakers": "auto"}, {"participants": "CHI Target_Child"}, {"language": None}, {"formats": "srt"}]
+)
+def test_options_of_a_wrong_type_are_said(wrong: dict[str, object]):
+    with pytest.raises(ConfigError, match="is not possible"):
+        TranscribeOptions(**wrong)  # type: ignore[arg-type]
 
 
 def test_the_card_of_a_model_is_obeyed(tmp_path: Path, speech: np.ndarray, monkeypatch: pytest.MonkeyPatch):
