@@ -52,9 +52,8 @@ def largest(attempt: Callable[[int], None], *, start: int = 1, most: int = MOST)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            return False
-        finally:
             release()
+            return False
         return True
 
     low, high = 0, most + 1
@@ -74,9 +73,9 @@ def largest(attempt: Callable[[int], None], *, start: int = 1, most: int = MOST)
 
 
 def release() -> None:
-    """Give memory of a failed attempt back."""
-    gc.collect()
+    """Give memory of a failed attempt back; on a CPU it is back already."""
     if torch.cuda.is_available():
+        gc.collect()
         torch.cuda.empty_cache()
 
 

@@ -204,15 +204,18 @@ class LossHead:
             ``loss`` (), and ``divergence`` () in nats a token where there are fluent rows.
         """
         inputs["use_cache"] = False
-        hidden = model.model(**inputs).last_hidden_state
-        labels = labels.to(hidden.device)
+        labels = labels.to(model.proj_out.weight.device)
         learnt = labels != IGNORED
-        keep = fluent.to(hidden.device)[:, None] & learnt if fluent is not None and self.settings.kl > 0 else None
+        keep = fluent.to(labels.device)[:, None] & learnt if fluent is not None and self.settings.kl > 0 else None
+        base = base_weight = None
+        if keep is not None and bool(keep.any()):
+            # Before the model's own pass: a method may put the base's weights back in place for it.
+            base, base_weight = self._base(model, inputs, keep)
+        hidden = model.model(**inputs).last_hidden_state
         plain = learnt if keep is None else learnt & ~keep
         total, _ = self._sum(hidden[plain], model.proj_out.weight, labels[plain])
         found: dict[str, Tensor] = {}
-        if keep is not None and bool(keep.any()):
-            base, base_weight = self._base(model, inputs, keep)
+        if keep is not None and base is not None:
             pulled, divergence = self._sum(hidden[keep], model.proj_out.weight, labels[keep], base, base_weight)
             total = total + pulled
             found["divergence"] = divergence / keep.sum()

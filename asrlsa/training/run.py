@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,11 +33,12 @@ from asrlsa.training.dataset import WindowDataset, make_dataset
 from asrlsa.training.dev import DevSet
 from asrlsa.training.encoder_cache import EncoderCache
 from asrlsa.training.features import MAX_FRAMES
-from asrlsa.training.loaders import MixedDataset, make_sampler
+from asrlsa.training.loaders import MixedDataset
 from asrlsa.training.logs import Event
 from asrlsa.training.loss import LossHead, install_loss
 from asrlsa.training.methods import Attached, attach
 from asrlsa.training.model_parallel import parse_devices, split
+from asrlsa.training.plan import bucket_lengths, count_steps, describe_sizes, start_event, steps_per_epoch
 from asrlsa.training.settings import FinetuneSettings
 from asrlsa.training.short_context import allow_short_context
 from asrlsa.training.trainer import VerbatimTrainer, Work
@@ -164,6 +164,15 @@ def prepare(settings: FinetuneSettings, report: Report, *, attempt_sizes: bool =
         report=report,
         dtype=dtype,
     )
+    key = batch_key(settings, base, device, base.model.dtype, precision)
+
+    def too_large(size: int) -> None:
+        note(f"a batch ran out of memory and was done in parts of {size} windows; the next run begins with these")
+        for frames, known in sizes.items():
+            if known > size:
+                auto_batch.remember_smaller(key, frames, size)
+
+    work.too_large = too_large
     per_epoch = steps_per_epoch(settings, data, sizes)
     work.eval_every = min(settings.train.eval_every or per_epoch, steps)
     work.save_every = settings.train.save_every or work.eval_every
@@ -325,7 +334,15 @@ def auto_sizes(
         autocast=autocast,
         encoded=cached,
     )
-    key = auto_batch.memory_key(
+    key = batch_key(settings, base, device, dtype, precision)
+    most = auto_batch.MOST if device.type == "cuda" else auto_batch.MOST_CPU
+    with first_process_first(device):
+        return auto_batch.find_sizes(attempt, bucket_lengths(data.main), most=most, key=key)
+
+
+def batch_key(settings: FinetuneSettings, base: Base, device: torch.device, dtype: torch.dtype, precision: str) -> str:
+    """Return a name of everything that decides how large a batch may be."""
+    return auto_batch.memory_key(
         {
             **auto_batch.device_facts(device),
             "base": base.sha256,
@@ -337,103 +354,6 @@ def auto_sizes(
             "torch": torch.__version__,
         }
     )
-    most = auto_batch.MOST if device.type == "cuda" else auto_batch.MOST_CPU
-    with first_process_first(device):
-        return auto_batch.find_sizes(attempt, bucket_lengths(data.main), most=most, key=key)
-
-
-def bucket_lengths(dataset: WindowDataset) -> list[int]:
-    """Return the mel frames that batches are padded to: one length, or the bounds of the duration buckets."""
-    if dataset.settings.layout != "variable":
-        return [MAX_FRAMES]
-    frames = sorted(dataset.padded_frames(dataset.frames(i)) for i in range(len(dataset)))
-    count = dataset.settings.duration_buckets
-    bounds = {frames[min(len(frames) - 1, math.ceil(len(frames) * (k + 1) / count) - 1)] for k in range(count)}
-    return sorted({*bounds, MAX_FRAMES} if dataset.settings.full_share else bounds)
-
-
-def describe_sizes(sizes: Mapping[int, int]) -> str:
-    """Return one line on the batches."""
-    if len(sizes) == 1:
-        return f"{next(iter(sizes.values()))} windows"
-    return ", ".join(f"{size} windows up to {frames / 100:g} s" for frames, size in sizes.items())
-
-
-def steps_per_epoch(settings: FinetuneSettings, data: MixedDataset, sizes: Mapping[int, int]) -> int:
-    """Return the updates that one pass over the data takes."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    share = settings.loss.fluent_share if data.fluent is not None else 0.0
-    batches = len(make_sampler(data, sizes, fluent_share=share, rank=0, world=world))
-    return max(1, -(-batches // settings.train.accumulation))
-
-
-def count_steps(settings: FinetuneSettings, data: MixedDataset, sizes: Mapping[int, int]) -> int:
-    """Return the updates of all epochs."""
-    return max(1, math.ceil(settings.train.epochs * steps_per_epoch(settings, data, sizes) - 1e-9))
-
-
-def start_event(
-    settings: FinetuneSettings,
-    base: Base,
-    attached: Attached,
-    work: Work,
-    steps: int,
-    per_epoch: int,
-    device: torch.device,
-    precision: str,
-) -> dict[str, Any]:
-    """Return what a run begins with: model, data, padding share and speech a step."""
-    summary = work.data.main.summary()
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    total = max(per_epoch, 1)
-    speech, sound, padded, windows = epoch_load(work, world)
-    left_out = summary.describe_left_out()
-    return {
-        "event": "start",
-        "step": 0,
-        "steps": steps,
-        "epochs": steps / per_epoch,
-        "base": base.name,
-        "base_sha256": base.sha256,
-        "method": settings.method.method,
-        "trainable": attached.trainable,
-        "parameters": attached.total,
-        "train": summary.describe(),
-        "left_out": left_out,
-        "dev": work.dev.describe() if work.dev is not None else "",
-        "utterances": summary.rows,
-        "speech_seconds_in_all": summary.speech_seconds,
-        "windows": summary.windows,
-        "windows_per_step": windows / total,
-        "speech_per_step": speech / total,
-        "padded_per_step": padded / total,
-        "padding_share": 1 - sound / padded if padded else 0.0,
-        "device": f"{world} × {device.type}" if world > 1 else device.type,
-        "precision": precision,
-        "eval_every": work.eval_every,
-        "save_every": work.save_every,
-    }
-
-
-def epoch_load(work: Work, world: int) -> tuple[float, float, float, int]:
-    """Return seconds of speech, of sound and of encoder input, and windows, that the first epoch hears."""
-    speech = sound = padded = 0.0
-    windows = 0
-    main, fluent = work.data.main, work.data.fluent
-    for rank in range(world):
-        sampler = make_sampler(
-            work.data, work.sizes, fluent_share=work.fluent_share, seed=work.settings.seed, rank=rank, world=world
-        )
-        for batch in sampler:
-            windows += len(batch)
-            for draw in batch:
-                is_main = draw.window < len(main)
-                part = main if is_main or fluent is None else fluent
-                index = draw.window if is_main else draw.window - len(main)
-                speech += float(part.speech_seconds[index])
-                sound += part.frames(index) / 100
-                padded += (draw.frames or MAX_FRAMES) / 100
-    return speech, sound, padded, windows
 
 
 def make_trainer(ready: Prepared, folder: Path, *, resuming: bool) -> VerbatimTrainer:

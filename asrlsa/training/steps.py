@@ -63,17 +63,14 @@ class StepCallback(TrainerCallback):
         if not logs or "loss" not in logs:
             return
         trainer = self.trainer
-        seen = torch.tensor([trainer.speech, trainer.padded], dtype=torch.float64, device=args.device)
-        if args.device.type == "mps":
-            seen = seen.float()
+        seen, trainer.seen = trainer.seen, type(trainer.seen)()
+        heard = torch.tensor([seen.speech, seen.padded], dtype=torch.float32, device=args.device)
         if args.world_size > 1:
-            seen = trainer.accelerator.gather(seen.reshape(1, 2)).sum(0)
-        trainer.speech = trainer.padded = 0.0
-        speech, padded = seen.tolist()
-        divergence = trainer.divergence / trainer.divergences if trainer.divergences else None
-        trainer.divergence, trainer.divergences = 0.0, 0
-        penalty = trainer.penalty / max(state.global_step - self.logged, 1)
-        trainer.penalty, self.logged = 0.0, state.global_step
+            heard = trainer.accelerator.gather(heard.reshape(1, 2)).sum(0)
+        speech, padded = heard.tolist()
+        divergence = seen.divergence / seen.divergences if seen.divergences else None
+        penalty = seen.penalty / max(state.global_step - self.logged, 1)
+        self.logged = state.global_step
         if state.is_world_process_zero:
             self.work.report(
                 {

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from transformers.trainer_callback import PrinterCallback
 from asrlsa.output import write_atomic
 from asrlsa.training import checkpoints
 from asrlsa.training.arguments import warmup_steps
+from asrlsa.training.auto_batch import is_out_of_memory, release
 from asrlsa.training.dev import DevSet, Share
 from asrlsa.training.loaders import MixedCollator, MixedDataset, make_loader, make_sampler
 from asrlsa.training.logs import Event
@@ -53,6 +54,7 @@ class Work:
         report: Told every event, on the main process only.
         dtype: Type of features.
         carried: Last step that a resumed run goes on from, as its log has it.
+        too_large: Told the number of windows that fitted, after a batch that did not.
     """
 
     attached: Attached
@@ -69,6 +71,17 @@ class Work:
     report: Callable[[Event], None] = field(default=lambda event: None)
     dtype: torch.dtype = torch.float32
     carried: Event = field(default_factory=dict)
+    too_large: Callable[[int], None] = field(default=lambda size: None)
+
+
+class Seen(NamedTuple):
+    """What was seen since the last report: seconds of speech and of encoder input, and parts of the loss."""
+
+    speech: float = 0.0
+    padded: float = 0.0
+    penalty: float = 0.0
+    divergence: float = 0.0
+    divergences: int = 0
 
 
 _Trainer: Any = Seq2SeqTrainer
@@ -92,8 +105,9 @@ class VerbatimTrainer(_Trainer):  # type: ignore[misc]
         self.lr_scheduler: Any
         self.scores: DevScores | None = None
         self.start_scores: DevScores | None = None
-        self.speech = self.padded = self.divergence = self.penalty = 0.0
-        self.divergences = self._skipped = 0
+        self.seen = Seen()
+        self.penalty_share = 1.0
+        self._skipped = 0
         super().__init__(
             model=work.attached.model,
             args=args,
@@ -159,6 +173,36 @@ class VerbatimTrainer(_Trainer):  # type: ignore[misc]
             total = self.accelerator.gather(total.reshape(1)).sum()
         return total.clamp(min=1)
 
+    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Any:
+        """Do forward and backward; where memory runs out, do them again with each half of the batch.
+
+        Labels of a step are counted beforehand, so halves give the same gradient as the whole.
+        """
+        alone = self.args.world_size == 1 and not self._is_sharded()
+        survives = alone and (self.args.gradient_accumulation_steps == 1 or self.work.settings.batch == "auto")
+        size = len(inputs["labels"])
+        trained = [p for p in self.work.attached.model.parameters() if p.requires_grad] if survives else []
+        kept = [None if p.grad is None else p.grad.clone() for p in trained]
+        counted = self.seen
+        try:
+            return super().training_step(model, dict(inputs), num_items_in_batch)
+        except (RuntimeError, MemoryError) as error:
+            if not (survives and size > 1 and is_out_of_memory(error)):
+                raise
+        for p, grad in zip(trained, kept, strict=True):  # a backward pass may have got half-way
+            p.grad = grad
+        del kept
+        release()
+        self.seen, self.penalty_share = counted, self.penalty_share / 2
+        try:
+            halves = (slice(0, size // 2), slice(size // 2, size))
+            parts = [{k: _cut(v, half) for k, v in inputs.items()} for half in halves]
+            losses = [self.training_step(model, part, num_items_in_batch) for part in parts]
+        finally:
+            self.penalty_share *= 2
+        self.work.too_large(size // 2)
+        return losses[0] + losses[1]
+
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
@@ -170,19 +214,25 @@ class VerbatimTrainer(_Trainer):  # type: ignore[misc]
         self._count(windows, inputs, out)
         penalty = self.work.attached.penalty()
         if penalty is not None:
-            share = penalty.to(loss.device) / max(getattr(self, "current_gradient_accumulation_steps", 1), 1)
-            self.penalty += float(share.detach())
+            steps = max(getattr(self, "current_gradient_accumulation_steps", 1), 1)
+            share = penalty.to(loss.device) * (self.penalty_share / steps)
+            self.seen = self.seen._replace(penalty=self.seen.penalty + float(share.detach()))
             loss = loss + share
         loss = loss.to(self.args.device)
         return (loss, out) if return_outputs else loss
 
     def _count(self, windows: Tensor, inputs: Mapping[str, Any], out: Mapping[str, Tensor]) -> None:
-        self.speech += float(self.work.data.speech_seconds[windows.cpu().numpy()].sum())
         features = inputs.get("input_features")
-        self.padded += len(windows) * (30.0 if features is None else features.shape[-1] / 100)
-        if "divergence" in out:
-            self.divergence += float(out["divergence"])
-            self.divergences += 1
+        seconds = 30.0 if features is None else features.shape[-1] / 100
+        divergence = float(out["divergence"]) if "divergence" in out else None
+        seen = self.seen
+        self.seen = Seen(
+            seen.speech + float(self.work.data.speech_seconds[windows.cpu().numpy()].sum()),
+            seen.padded + len(windows) * seconds,
+            seen.penalty,
+            seen.divergence + (divergence or 0.0),
+            seen.divergences + (divergence is not None),
+        )
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         """Return the norm of the gradient, and stop where there is none to learn from."""
@@ -330,3 +380,7 @@ def _gather(values: list[Any]) -> list[Any]:
 
     found: Any = gather_object(values)
     return list(found)
+
+
+def _cut(value: Any, part: slice) -> Any:
+    return tuple(v[part] for v in value) if isinstance(value, tuple) else value[part]

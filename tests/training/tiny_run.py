@@ -44,7 +44,12 @@ def make_data(folder: Path, train: int = 18, dev: int = 3, seconds: float = 3.0)
 
 def environment(cache: Path) -> dict[str, str]:
     """The variables of a process: one thread, no network, its own cache."""
-    more = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "ASRLSA_CACHE": str(cache), "TOKENIZERS_PARALLELISM": "false"}
+    more = {
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "ASRLSA_CACHE": str(cache),
+        "TOKENIZERS_PARALLELISM": "false",
+    }
     return {**os.environ, **more}
 
 
