@@ -7,6 +7,7 @@ over from the window before, and a short prompt full of fillers in front of ever
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 TOKENS_PER_SECOND = 50  # encoder positions: 16 kHz / hop 160 / stride 2
 FRAMES_PER_SECOND = 100  # mel frames
 MAX_FRAMES = 30 * FRAMES_PER_SECOND  # the encoder's full context
+SHORT_FRAMES = 10 * FRAMES_PER_SECOND  # windows up to this length …
+SHORT_CONTEXT = 15 * FRAMES_PER_SECOND  # … are padded to this one only
 MAX_LENGTH = 448  # decoder positions of every Whisper
 SPACELESS = frozenset({"zh", "ja", "th", "lo", "my", "yue"})  # written without spaces: every token group is a word
 MAX_PROMPT = 200  # prompt tokens; leaves room for the longest 30 s of speech
@@ -79,27 +82,37 @@ class Decoded:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Encoder output of a batch: a CTranslate2 view of shape (B, 1500, D)."""
+    """Encoder outputs of a batch.
 
-    view: Any
-    size: int
+    Attributes:
+        rows: One array of shape (T, D) a window; T is 1500 positions of 20 ms, fewer for short windows.
+    """
+
+    rows: tuple[NDArray[Any], ...]
+
+    @property
+    def size(self) -> int:
+        """Number of windows."""
+        return len(self.rows)
 
     def take(self, rows: Sequence[int]) -> Encoded:
         """Return the given windows of the batch."""
+        return Encoded(tuple(self.rows[i] for i in rows))
+
+    def view(self) -> Any:
+        """Return a CTranslate2 view of shape (B, T, D); the windows must have one length."""
         import ctranslate2
         import numpy as np
 
-        if list(rows) == list(range(self.size)):
-            return self
-        view = self.view
-        if view.device != "cpu":
-            view = view.to_device(ctranslate2.Device.cpu)
-        picked = np.ascontiguousarray(np.array(view)[list(rows)])
-        return Encoded(ctranslate2.StorageView.from_array(picked), len(rows))
+        return ctranslate2.StorageView.from_array(np.stack(self.rows))
 
 
 class Recogniser:
-    """One loaded model. ``decode`` may be called from one thread at a time; ``features`` from any thread."""
+    """One loaded model. ``encode`` and ``decode`` may run in two threads at once; ``features`` in any thread.
+
+    On a CPU with two cores or more each of the two gets half of the cores: writing one token is too little work to
+    share, and the encoder's work on the next windows fills the other half. Both use the same weights in memory.
+    """
 
     def __init__(self, model: Model, *, device: str = "auto", compute_type: str = "default", threads: int = 0) -> None:
         """Load the model.
@@ -108,7 +121,7 @@ class Recogniser:
             model: What ``resolve_model`` found.
             device: ``auto``, ``cpu`` or ``cuda``.
             compute_type: CTranslate2's ``int8``, ``float16``, …; ``default`` is int8 on CPU and float16 on GPU.
-            threads: CPU threads; 0 uses every physical core.
+            threads: CPU threads; 0 takes the physical cores that this process may use, at most 8.
 
         Raises:
             ModelError: The device or compute type can't be used here, or the model is damaged.
@@ -119,9 +132,15 @@ class Recogniser:
         self.model = model
         self.device = _device(device)
         self.compute_type = _compute_type(compute_type, self.device)
+        cores = threads or available_cores()
+        halves = 2 if self.device == "cpu" and cores > 1 else 1
         try:
             self._whisper: Any = ctranslate2.models.Whisper(
-                str(model.directory), device=self.device, compute_type=self.compute_type, intra_threads=threads
+                str(model.directory),
+                device=self.device,
+                compute_type=self.compute_type,
+                inter_threads=halves,
+                intra_threads=max(1, cores // halves),
             )
             self._tokenizer: Any = tokenizers.Tokenizer.from_file(str(model.directory / "tokenizer.json"))
         except (RuntimeError, ValueError, OSError) as error:
@@ -140,7 +159,9 @@ class Recogniser:
     def features(self, audio: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the log-mel features of up to 30 s of audio (samples,), padded with silence.
 
-        The shape is (n_mels, 3000), or fewer frames for a model whose card says that it was trained for shorter input.
+        The shape is (n_mels, 3000). Windows of up to 10 s become 15 s, which halves the work: stock models read that as
+        well (docs/log.md), but need silence after the speech. A model whose card says what input lengths it was trained
+        for gets those.
         """
         import numpy as np
         from faster_whisper.audio import pad_or_trim
@@ -148,31 +169,34 @@ class Recogniser:
         mel = self._extractor(audio)[..., :MAX_FRAMES]
         fits = (round(s * FRAMES_PER_SECOND) for s in self._contexts)
         length = next((frames for frames in fits if frames >= mel.shape[-1]), MAX_FRAMES)
+        if not self._contexts and mel.shape[-1] <= SHORT_FRAMES:
+            length = SHORT_CONTEXT
         return np.ascontiguousarray(pad_or_trim(mel, length), dtype=np.float32)
 
     def encode(self, features: Sequence[NDArray[np.float32]]) -> Encoded:
-        """Run the encoder over a batch of features, each (n_mels, frames); shorter ones are padded to the longest.
+        """Run the encoder over a batch of features, each (n_mels, frames).
 
-        On a CPU one window after the other: that is as fast as all together and needs the memory of one.
+        On a CPU each window by itself: that is as fast as all together and needs less memory. On a GPU all together,
+        shorter ones padded to the longest.
         """
         import ctranslate2
         import numpy as np
         from faster_whisper.audio import pad_or_trim
 
+        def run(rows: Sequence[NDArray[np.float32]]) -> NDArray[Any]:
+            view = ctranslate2.StorageView.from_array(np.stack(rows))
+            output = self._whisper.encode(view, to_cpu=True)
+            return np.array(output.to(ctranslate2.DataType.float32))
+
+        if self.device == "cpu":
+            return Encoded(tuple(run([row])[0] for row in features))
         longest = max(f.shape[-1] for f in features)
-        features = [pad_or_trim(f, longest) for f in features]
-
-        def run(rows: Sequence[NDArray[np.float32]]) -> Any:
-            return self._whisper.encode(ctranslate2.StorageView.from_array(np.stack(rows)))
-
-        if self.device != "cpu" or len(features) == 1:
-            return Encoded(run(features), len(features))
-        outputs = [np.array(run([row]))[0] for row in features]
-        return Encoded(ctranslate2.StorageView.from_array(np.stack(outputs)), len(features))
+        return Encoded(tuple(run([pad_or_trim(f, longest) for f in features])))
 
     def languages(self, encoded: Encoded) -> list[dict[str, float]]:
         """Return, for each window, the probability of each language (ISO 639-1)."""
-        return [{token[2:-2]: float(p) for token, p in row} for row in self._whisper.detect_language(encoded.view)]
+        found = [self._whisper.detect_language(encoded.take([i]).view())[0] for i in range(encoded.size)]
+        return [{token[2:-2]: float(p) for token, p in row} for row in found]
 
     def decode(
         self,
@@ -200,12 +224,14 @@ class Recogniser:
         rows = [self._prompt(lang, text, options.timestamps) for lang, text in zip(language, prompt, strict=True)]
         budget = max(int(d / 1000 * options.max_tokens_per_second) + 16 for d in durations)
         length = min(options.max_length, max(len(row) for row in rows) + budget)
-        # CTranslate2 wants prompts of one length in a batch; windows of one batch can differ in language.
+        # CTranslate2 wants prompts and inputs of one length in a batch; windows differ in language and length.
+        by_shape: dict[tuple[int, int], list[int]] = {}
+        for i, row in enumerate(rows):
+            by_shape.setdefault((len(row), len(encoded.rows[i])), []).append(i)
         results: list[Any] = [None] * len(rows)
-        for size in {len(row) for row in rows}:
-            picked = [i for i, row in enumerate(rows) if len(row) == size]
+        for picked in by_shape.values():
             generated = self._whisper.generate(
-                encoded.take(picked).view,
+                encoded.take(picked).view(),
                 [rows[i] for i in picked],
                 beam_size=options.beam_size,
                 patience=options.patience,
@@ -268,16 +294,18 @@ class Recogniser:
         words: list[list[tuple[Word, tuple[Word, ...]]]] = [[] for _ in tokens]
         by_language: dict[str, list[int]] = {}
         for i, code in enumerate(language):
-            by_language.setdefault(code, []).append(i)
+            if tokens[i]:
+                by_language.setdefault(code, []).append(i)
         # One window at a time on a CPU: all attention weights of all tokens are held at once.
-        groups = by_language.items() if self.device != "cpu" else [(code, [i]) for i, code in enumerate(language)]
+        groups = list(by_language.items())
+        if self.device == "cpu":
+            groups = [(code, [i]) for code, indices in groups for i in indices]
+
         for code, indices in groups:
             tokenizer = self._words_of(code)
             rows = [tokens[i] for i in indices]
-            if not any(rows):
-                continue
             frames = [max(1, min(MAX_FRAMES, durations[i] // 10)) for i in indices]
-            results = self._whisper.align(encoded.take(indices).view, tokenizer.sot_sequence, rows, frames)
+            results = self._whisper.align(encoded.take(indices).view(), tokenizer.sot_sequence, rows, frames)
             for i, row, result in zip(indices, rows, results, strict=True):
                 words[i] = _timed_words(tokenizer, row, result)
         return words
@@ -320,6 +348,14 @@ def _timed_words(tokenizer: Any, tokens: list[int], result: Any) -> list[tuple[W
             before, pieces = words[-1]
             words[-1] = Word(before.text + text.strip(), before.start, before.end, before.confidence), pieces
     return words
+
+
+def available_cores() -> int:
+    """Return how many physical cores this process may use, at most 8: more make one recording no faster."""
+    import psutil
+
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    return max(1, min(psutil.cpu_count(logical=False) or usable, usable, 8))
 
 
 def _extractor(mels: int) -> Any:

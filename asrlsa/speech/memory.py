@@ -10,7 +10,7 @@ from typing import Any
 M_ARENA_MAX = -8  # glibc's malloc.h
 MIB = 1024 * 1024
 WINDOW_MIB = {"tiny": 45, "base": 70, "small": 140, "medium": 260, "large": 420}  # encoder activations and search
-CPU_BATCH = 3  # more windows hardly decode faster on a CPU, and base then stays under 600 MB in all
+CPU_BATCH = 2  # more windows hardly decode faster on a CPU, and base then stays under 600 MB in all
 GPU_BATCH = 16
 
 

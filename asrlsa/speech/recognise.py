@@ -1,11 +1,12 @@
 """Recordings in, recognised words out: reading ahead in threads, decoding in batches that cross files.
 
-Three stages run side by side, joined by short queues, so that memory does not grow with the length or the number of
+Four stages run side by side, joined by short queues, so that memory does not grow with the length or the number of
 recordings:
 
 1. a reader thread decodes audio, finds speech, packs windows and computes their features;
-2. the calling thread runs the model over batches of windows, whichever recording they come from;
-3. a finishing thread makes word times exact, follows the speakers' voices, and hands over each finished recording.
+2. an encoder thread runs the model's encoder over batches of windows, whichever recording they come from;
+3. the calling thread writes their words with the decoder while the next batch is encoded;
+4. a finishing thread makes word times exact, follows the speakers' voices, and hands over each finished recording.
 """
 
 from __future__ import annotations
@@ -101,6 +102,15 @@ class _Item:
     repaired: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Windows that have been encoded together, each with its language."""
+
+    items: list[_Item]
+    encoded: Encoded
+    languages: list[str]
+
+
 @dataclass(slots=True)
 class _End:
     """No more windows of a source follow; ``error`` when it could not be read."""
@@ -166,6 +176,7 @@ class Recognition:
         self._on_progress, self._on_note = on_progress, on_note
         self._batch = options.batch_size
         self._read: queue.Queue[_Item | _End | BaseException | None] = queue.Queue(max(2, options.batch_size))
+        self._ready: queue.Queue[_Batch | _Item | _End | None] = queue.Queue(1)
         self._done: queue.Queue[_Item | _End | None] = queue.Queue(max(2, options.batch_size))
         self._stop = threading.Event()
         self._crash: BaseException | None = None
@@ -183,17 +194,19 @@ class Recognition:
         """
         limit_arenas()
         reader = threading.Thread(target=self._guard(self._read_ahead), args=(sources,), name="reader", daemon=True)
+        encoder = threading.Thread(target=self._guard(self._encode_all), name="encoder", daemon=True)
         finisher = threading.Thread(target=self._guard(self._finish), name="finisher", daemon=True)
         reader.start()
+        encoder.start()
         finisher.start()
         try:
             self._decode_all()
-            self._put(self._done, None)
             while finisher.is_alive():
                 finisher.join(0.2)
         finally:
             self._stop.set()
             reader.join(5)
+            encoder.join(30)
             finisher.join(30)
         if self._crash is not None:
             raise self._crash
@@ -263,49 +276,83 @@ class Recognition:
         send(windower.finish())
         return windower.position_ms
 
-    # Stage 2: the model
+    # Stages 2 and 3: the model, its encoder one batch ahead of its decoder
 
-    def _decode_all(self) -> None:
+    def _encode_all(self) -> None:
         waiting: list[_Item | _End] = []
+        windows: list[_Item] = []
         while True:
             item = self._get(self._read)
+            if self._stop.is_set():
+                return
             if item is not None:
                 waiting.append(item)
-            windows = [w for w in waiting if isinstance(w, _Item)]
-            if windows and (item is None or len(windows) >= self._batch):
-                size = self._batch  # may shrink while these are decoded
-                for first in range(0, len(windows), size):
-                    self._decode(windows[first : first + size])
-            elif item is not None and windows:
+            if isinstance(item, _Item):
+                windows.append(item)
+            if windows and item is not None and len(windows) < self._batch:
                 continue
+            for batch in self._encoded(windows):
+                if not self._put(self._ready, batch):
+                    return
             for done in waiting:
-                self._put(self._done, done)
-            waiting = []
+                self._put(self._ready, done)
+            waiting, windows = [], []
             if item is None:
+                self._put(self._ready, None)
                 return
 
-    def _decode(self, items: list[_Item]) -> None:
-        """Decode a batch; halve it as often as memory demands."""
+    def _encoded(self, items: list[_Item]) -> Iterator[_Batch]:
+        """Encode windows; half as many at once as often as memory demands."""
+        if not items:
+            return
         try:
-            features = [i.features for i in items if i.features is not None]
-            encoded = self._recogniser.encode(features)
+            encoded = self._recogniser.encode([i.features for i in items if i.features is not None])
             languages = self._languages(items, encoded)
+        except (RuntimeError, MemoryError) as error:
+            for half in self._halves(items, error):
+                yield from self._encoded(half)
+            return
+        for item in items:
+            item.features = None
+        yield _Batch(items, encoded, languages)
+
+    def _decode_all(self) -> None:
+        while True:
+            found = self._get(self._ready)
+            if isinstance(found, _Batch):
+                self._decode(found)
+                continue
+            self._put(self._done, found)
+            if found is None:
+                return
+
+    def _decode(self, batch: _Batch) -> None:
+        """Decode a batch; half as many windows at once as often as memory demands."""
+        items, encoded, languages = batch.items, batch.encoded, batch.languages
+        try:
             prompts = [self._options.prompt(code) for code in languages]
             results = self._search(encoded, items, languages, prompts, self._options.decoding)
             self._rescue(encoded, items, languages, prompts, results)
         except (RuntimeError, MemoryError) as error:
-            if len(items) == 1 or not _out_of_memory(error):
-                raise
-            half = self._batch = max(1, len(items) // 2)
-            self._on_note(f"not enough memory for {len(items)} windows at once; going on with {half}")
-            for first in range(0, len(items), half):
-                self._decode(items[first : first + half])
+            first = 0
+            for half in self._halves(items, error):
+                rows = range(first, first + len(half))
+                self._decode(_Batch(half, encoded.take(rows), [languages[i] for i in rows]))
+                first += len(half)
             return
         del encoded
         give_back()
         for item, result in zip(items, results, strict=True):
-            item.decoded, item.features = result, None
+            item.decoded = result
             self._on_progress(item.source, item.window.pieces[-1].end)
+
+    def _halves(self, items: list[_Item], error: BaseException) -> list[list[_Item]]:
+        """Return the items in smaller parts after memory ran out; raise any other error."""
+        if len(items) == 1 or not _out_of_memory(error):
+            raise error
+        half = self._batch = max(1, len(items) // 2)
+        self._on_note(f"not enough memory for {len(items)} windows at once; going on with {half}")
+        return [items[first : first + half] for first in range(0, len(items), half)]
 
     def _search(
         self,
@@ -388,7 +435,7 @@ class Recognition:
         votes = self._votes.get(key)
         return max(votes, key=lambda code: votes[code]) if votes else "en"
 
-    # Stage 3: the finisher
+    # Stage 4: the finisher
 
     def _finish(self) -> None:
         results: dict[int, Recognised] = {}

@@ -31,7 +31,16 @@ class Model:
 
     multilingual = True
 
-    def __init__(self, *, room: int = 100, loops: int = 0, spoken: str = "en", log_probability: float = -0.3) -> None:
+    def __init__(
+        self,
+        *,
+        room: int = 100,
+        search_room: int = 100,
+        loops: int = 0,
+        spoken: str = "en",
+        log_probability: float = -0.3,
+    ) -> None:
+        self.search_room = search_room
         self.room, self.loops, self.spoken, self.log_probability = room, loops, spoken, log_probability
         self.calls: list[tuple[int, int, int]] = []
         self.asked: list[str] = []
@@ -57,6 +66,8 @@ class Model:
         options: DecodingOptions,
         ban_ngrams: int,
     ) -> list[Decoded]:
+        if encoded.size > self.search_room:
+            raise MemoryError
         self.calls.append((encoded.size, options.beam_size, ban_ngrams))
         self.asked.extend(language)
         words: tuple[Word, ...] = (Word("hello", 300, 700, 0.9),)
@@ -123,8 +134,8 @@ def test_windows_of_different_recordings_share_a_batch_and_results_come_in_order
     assert all([w.text for w in r.words[0]] == ["hello"] for r in finished)
 
 
-def test_out_of_memory_halves_the_batch_and_loses_nothing():
-    model = Model(room=1)
+@pytest.mark.parametrize("model", [Model(room=1), Model(search_room=1)], ids=["encoder", "decoder"])
+def test_out_of_memory_halves_the_batch_and_loses_nothing(model: Model):
     finished, failed, notes = run(model, [Talk(4)] * 4, batch_size=4)
     assert len(finished) == 4
     assert not failed

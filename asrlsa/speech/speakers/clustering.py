@@ -17,7 +17,7 @@ SAMPLE_WINDOWS = 2000  # windows that enter the linkage; its distances take 8 * 
 SMALLEST_SHARE = 0.03  # of the windows: a smaller branch of the tree is an outlier and founds no speaker
 COUNT_WINDOWS = 6  # fewer can't tell how many speakers there are
 WINDOWS_PER_SPEAKER = 4  # at least so many for each speaker that is considered
-WINDOWS_PER_SAMPLE = 3  # windows of 1.5 s every 0.5 s: three of them hold one window's worth of news
+WINDOWS_PER_SAMPLE = 2  # windows of 1.5 s every 0.75 s: two of them hold one window's worth of news
 MOST_SAMPLES = 40  # one voice drifts over minutes, so more speech is not more evidence for another speaker
 SEED = 0
 

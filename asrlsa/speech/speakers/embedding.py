@@ -17,7 +17,7 @@ from asrlsa.speech.speakers.features import MEL_BANDS, SAMPLE_RATE, FloatArray, 
 from asrlsa.types import Span
 
 PACKAGED_MODEL = Path(__file__).parents[1] / "data" / "campplus.onnx"
-BATCH_WINDOWS = 4  # windows of 1.5 s at once: about 35 MB of activations; 8 or 32 is no faster on a CPU
+BATCH_WINDOWS = 2  # windows of 1.5 s at once: under 20 MB of activations; more are no faster on a CPU
 SHORTEST_FRAMES = 20  # below 0.2 s the statistics of the network mean nothing; such spans are repeated up to it
 
 

@@ -1,6 +1,6 @@
 """Diarization of a recording that arrives in pieces.
 
-Speech is cut into windows of 1.5 s every 0.5 s; of each the tracker keeps an embedding and the median pitch, about
+Speech is cut into windows of 1.5 s every 0.75 s; of each the tracker keeps an embedding and the median pitch, about
 1 kB, and lets go of the audio. At the end the windows are clustered and every 20 ms of speech goes to the speaker with
 the most similar windows around it.
 """
@@ -23,7 +23,7 @@ from asrlsa.speech.speakers.pitch import pitch_track
 from asrlsa.types import Milliseconds, Span, Turn
 
 WINDOW = 1500  # ms
-HOP = 500  # ms
+HOP = 750  # ms
 CLUSTERED = 700  # ms; shorter windows are assigned to speakers but do not shape them
 FEWEST_CLUSTERED = 4
 STEP = 20  # ms; resolution of the turns
@@ -36,7 +36,7 @@ WindowArray = NDArray[np.int64]  # (N, 2): start and end in ms
 
 
 def windows_of(region: Span) -> list[Span]:
-    """Cover a speech region with windows of 1.5 s every 0.5 s, the last at its end; a short region is one window."""
+    """Cover a speech region with windows of 1.5 s every 0.75 s, the last at its end; a short region is one window."""
     if region.duration <= WINDOW:
         return [region]
     starts = [*range(region.start, region.end - WINDOW, HOP), region.end - WINDOW]
