@@ -5,10 +5,11 @@
     python recipes/child-speech/run.py --table                          results/*.json to results/table.md, nothing else
 
 A run has three steps, and each is skipped where its result exists, so the same command goes on after an interruption:
-``asrlsa finetune METHOD.toml`` into RUN/METHOD; ``asrlsa transcribe`` of the test recordings into RUN/METHOD/children
-and RUN/METHOD/adults; the scores into results/METHOD.json. A test recording is all that one speaker says, one
-utterance after the other with a second of silence between, so that the tool works as it does for its users, and a
-bootstrap over recordings is one over speakers.
+``asrlsa finetune METHOD.toml`` into RUN/METHOD; the recogniser of ``asrlsa transcribe`` (int8, greedy, no prompt, since
+the texts are reading prompts without fillers) hears the test speakers, whose text goes to RUN/METHOD/children and
+RUN/METHOD/adults; ``asrlsa evaluate`` scores it into results/METHOD.json. What one speaker says is put into windows of
+up to 30 s, half a second of silence between the utterances, and is one file of text, so that the bootstrap over files
+is one over speakers. Every method hears the same windows, the model as it was before training (base) too.
 """
 
 from __future__ import annotations
@@ -16,11 +17,9 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import subprocess
 import sys
 import time
-import wave
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,10 +33,9 @@ METHODS = ("base", "full", "bitfit", "lora", "adalora", "s2lora")
 SETS = ("children", "adults")
 BASE = "tiny.en"
 RATE = 16_000  # Hz
-BETWEEN = 1.0  # s of silence between two utterances of a test recording
+BETWEEN = 0.5  # s of silence between two utterances of a test window
+WINDOW = 30.0  # s
 MACHINE = "2-core x86-64 virtual machine, 1 thread, other work running"
-# The texts are reading prompts, so nothing asks for fillers; one voice a recording; word times are not scored.
-TRANSCRIBE = ["--language", "en", "--speakers", "1", "--prompt", "", "--no-align", "--no-wor", "--offline", "--quiet"]
 
 
 def asrlsa(*arguments: str) -> float:
@@ -57,27 +55,22 @@ def prepare(children: Path, adults: Path, run: Path) -> None:
             asrlsa("prepare", str(corpus), "-o", str(out), "--noise-only", "0", "--dev", "0.2", "--jobs", "1", "-q")
 
 
-def join_speakers(manifest: Path, out: Path) -> None:
-    """Write a recording and a reference text for each speaker of a manifest."""
+def test_windows(manifest: Path) -> dict[str, tuple[list[str], list[Any]]]:
+    """Return each speaker's texts and windows of sound (float32, 16 kHz)."""
     from asrlsa import audio
     from asrlsa.manifest import read_rows
 
-    rows = defaultdict(list)
-    for row in read_rows(manifest):
-        rows[row.speaker].append(row)
-    (out / "audio").mkdir(parents=True, exist_ok=True)
-    (out / "text").mkdir(exist_ok=True)
     silence = np.zeros(round(BETWEEN * RATE), np.float32)
-    for speaker, said in rows.items():
-        parts = [silence]
-        for row in said:
-            sound = audio.slice_ms(audio.load(row.audio), row.start, row.end)
-            parts += [np.asarray(sound, np.float32), silence]
-        with wave.open(str(out / "audio" / f"{speaker}.wav"), "wb") as file:
-            file.setparams((1, 2, RATE, 0, "NONE", ""))
-            file.writeframes((np.concatenate(parts).clip(-1, 1) * 32767).astype("<i2").tobytes())
-        (out / "text" / f"{speaker}.txt").write_text("\n".join(r.text for r in said) + "\n", encoding="utf-8")
-    (out / "done").touch()
+    found: dict[str, tuple[list[str], list[Any]]] = defaultdict(lambda: ([], []))
+    for row in read_rows(manifest):
+        texts, windows = found[row.speaker]
+        sound = np.asarray(audio.slice_ms(audio.load(row.audio), row.start, row.end), np.float32)
+        texts.append(row.text)
+        if windows and len(windows[-1]) + len(silence) + len(sound) <= WINDOW * RATE:
+            windows[-1] = np.concatenate([windows[-1], silence, sound])
+        else:
+            windows.append(sound)
+    return found
 
 
 def finetune(method: str, run: Path, extra: Sequence[str]) -> Path:
@@ -93,18 +86,30 @@ def finetune(method: str, run: Path, extra: Sequence[str]) -> Path:
     return model
 
 
-def transcribe(model: str, method: str, run: Path) -> None:
-    """Let a model hear every test recording."""
+def recognise(model: str, method: str, run: Path) -> None:
+    """Let a model hear every test speaker."""
+    from asrlsa.models import resolve_model
+    from asrlsa.speech.decode import DecodingOptions, Recogniser
+
+    recogniser = None
     for name in SETS:
-        joined, out = run / "test" / name, run / method / name
-        if not (joined / "done").exists():
-            join_speakers(run / "data" / name / "test.jsonl", joined)
-        wanted = len(list((joined / "audio").glob("*.wav")))
-        if len(list(out.glob("*.cha"))) < wanted:
-            threads = os.environ.get("OMP_NUM_THREADS", "1")
-            asrlsa(
-                "transcribe", str(joined / "audio"), "-o", str(out), "--model", model, "--threads", threads, *TRANSCRIBE
-            )
+        out, gold = run / method / name, run / "test" / name
+        if (out / "done").exists():
+            continue
+        recogniser = recogniser or Recogniser(resolve_model(model, offline=True), threads=1)
+        out.mkdir(parents=True, exist_ok=True)
+        gold.mkdir(parents=True, exist_ok=True)
+        for speaker, (texts, windows) in test_windows(run / "data" / name / "test.jsonl").items():
+            lines = []
+            for sound in windows:
+                encoded = recogniser.encode([recogniser.features(sound)])
+                length = round(1000 * len(sound) / RATE)
+                options = {"language": ["en"], "prompt": [None], "options": DecodingOptions()}
+                [decoded] = recogniser.decode(encoded, [length], **options)
+                lines.append(" ".join(word.text.strip() for word in decoded.words))
+            (gold / f"{speaker}.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
+            (out / f"{speaker}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (out / "done").touch()
 
 
 def score(method: str, run: Path) -> dict[str, Any]:
@@ -113,7 +118,7 @@ def score(method: str, run: Path) -> dict[str, Any]:
 
     found = {}
     for name in SETS:
-        result = evaluate(run / method / name, run / "test" / name / "text", language="eng")
+        result = evaluate(run / method / name, run / "test" / name, language="eng")
         if result.failures:
             sys.exit(f"{method}: {result.failures[0]}")
         low, high = result.intervals["wer"] or (math.nan, math.nan)
@@ -163,7 +168,7 @@ def one_run(method: str, run: Path, extra: Sequence[str]) -> None:
     from asrlsa import __version__
 
     model = BASE if method == "base" else str(finetune(method, run, extra))
-    transcribe(model, method, run)
+    recognise(model, method, run)
     values = {
         "method": method,
         "base": BASE,
