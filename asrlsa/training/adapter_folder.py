@@ -32,6 +32,7 @@ from asrlsa.models import adapter_base
 from asrlsa.training.base import Base, load_base
 from asrlsa.training.methods import Attached, MethodSettings, attached_as, peft_quiet
 
+_SINGULAR: Final = ".lora_E.default"  # AdaLoRA's singular values
 PLAIN_LORA: Final = "lora"  # subfolder of an s2lora adapter
 _OURS: Final = (adapters.CONFIG, CARD_NAME, "model.safetensors")
 
@@ -157,9 +158,10 @@ def _save_peft(folder: Path, attached: Attached, base: Base, state: Mapping[str,
     config = copy.deepcopy(kept)
     if attached.settings.method == "adalora":
         config.orth_reg_weight = attached.settings.orth_reg_weight
-        if config.rank_pattern is not None:  # as it is now: between two prunings, pruned ranks may have come back
-            pattern = {key: (e != 0).view(-1).tolist() for key, e in full.items() if key.endswith(f"lora_E.{name}")}
-            config.rank_pattern = {_short(key): ranks for key, ranks in pattern.items()}
+        # As it is now: between two prunings, pruned ranks may have come back. All are zero before training only.
+        kept_ranks = {_short(key): (e != 0).view(-1).tolist() for key, e in full.items() if key.endswith(_SINGULAR)}
+        every = [rank for pattern in kept_ranks.values() for rank in pattern]
+        config.rank_pattern = kept_ranks if any(every) and not all(every) else None
     model.peft_config[name] = config  # PEFT reads it from there, and writes into it
     try:
         tensors = get_peft_model_state_dict(model, state_dict=full, adapter_name=name, save_embedding_layers=False)

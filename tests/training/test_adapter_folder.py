@@ -107,6 +107,11 @@ def test_adalora_is_saved_pruned(short_folder, tmp_path):
     assert sum(len(array) for name, array in arrays.items() if name.endswith("lora_E")) == 64
     again = load_adapter(folder, load_base(short_folder))
     assert (logits(again.model) - before).abs().max() < 1e-5
+    fresh = attached(short_folder, "adalora")  # the weights alone tell what was pruned
+    fresh.model.load_state_dict(model.model.state_dict())
+    twin = save_adapter(tmp_path / "b", fresh, load_base(short_folder), CARD)
+    name = "adapter_model.safetensors"
+    assert (twin / name).read_bytes() == (folder / name).read_bytes()
     step(model, optimizer, 21)  # saving does not disturb training
     assert torch.isfinite(logits(model.model)).all()
     more = load_adapter(folder, load_base(short_folder), trainable=True, total_steps=30)
