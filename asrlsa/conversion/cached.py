@@ -14,6 +14,7 @@ from asrlsa.errors import ModelError
 from asrlsa.model_card import CARD_NAME, ModelCard, read_card, write_card
 from asrlsa.model_weights import fingerprint
 
+_STORED: Final = "float16"
 _REVISION: Final = "1"  # raised when a conversion gives another result than before
 
 
@@ -64,12 +65,13 @@ def require_base(card: ModelCard | None, sha256: str, adapter: Path, base: str) 
         )
 
 
-def merged(adapter: Path, base: Path) -> Whisper:
-    """Read a base and merge an adapter into it, in float32.
+def merged(adapter: Path, base: Path, dtype: str) -> Whisper:
+    """Read a base and merge an adapter into it.
 
     Args:
         adapter: The adapter's folder.
         base: Folder of its base in either format.
+        dtype: Type that the model will be stored in.
 
     Raises:
         ModelError: One of them is damaged, they don't fit, or the adapter was trained on another base.
@@ -77,11 +79,11 @@ def merged(adapter: Path, base: Path) -> Whisper:
     whisper, card = read_whisper(base), read_card(adapter)
     if card is not None and card.base_sha256:
         require_base(card, whisper.sha256, adapter, str(base))
-    return dataclasses.replace(whisper, state=adapters.merge_adapter(whisper.state, adapter))
+    return dataclasses.replace(whisper, state=adapters.merge_adapter(whisper.state, adapter, dtype))
 
 
 def _convert(source: Path, base: Path | None, folder: Path) -> None:
-    write_ctranslate2(read_whisper(source) if base is None else merged(source, base), folder)
+    write_ctranslate2(read_whisper(source) if base is None else merged(source, base, _STORED), folder, _STORED)
     card = read_card(source)
     if card is not None:
         write_card(folder, card)

@@ -132,7 +132,7 @@ def merge(folder: Path, out: Path, *, dtype: str = "float16", offline: bool = Fa
     """
     _require_ours(out)
     if adapters.is_adapter(folder):
-        whisper = merged(folder, adapter_base(folder, offline=offline))
+        whisper = merged(folder, adapter_base(folder, offline=offline), dtype)
     else:
         whisper = read_whisper(folder)
     card = read_card(folder)
