@@ -36,8 +36,9 @@ $(STAMPS)/starter: pyproject.toml $(STAMPS)/venv
 	@touch $@
 
 $(STAMPS)/dev: pyproject.toml $(STAMPS)/venv
-	@echo "Installing asrlsa, its starter models and the test tools into $(VENV)"
-	@$(BIN)/python $(PIP) --editable '.[starter,dev]'
+	@echo "Installing asrlsa, its starter models, torch and the test tools into $(VENV)"
+	@$(BIN)/python $(PIP) torch==2.13.0 # first and alone: an open range may fetch gigabytes of CUDA
+	@$(BIN)/python $(PIP) --editable '.[starter,train,dev]'
 	@touch $@
 
 # The independent CHAT validator pins old packages, so it lives apart.
