@@ -103,7 +103,7 @@ def finetune(
     from asrlsa.training.run import prepare
 
     log = _Log(told)
-    ready = prepare(settings, log.write, attempt_sizes=not dry_run)
+    ready = prepare(settings, log.write, dry=dry_run)
     if dry_run:
         log.write(ready.plan)
         return FinetuneResult(folder, None, None, 0, 0, ready.plan, {}, {})

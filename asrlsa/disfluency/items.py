@@ -111,8 +111,8 @@ def _complete(bare: str, following: Sequence[str], table: LanguageTable) -> bool
     """Tell whether a word with a hyphen is a whole word (``I- I``) or broken off (``w- went``).
 
     The next word without a hyphen decides: the same word, or a contraction of it, makes this one whole; a longer word
-    that begins with it makes this one a fragment. Else it is whole if the table knows it as a word; a word of one letter
-    too (``a-``, ``I-``), in its own spelling (a small ``i-`` is a sound).
+    that begins with it makes this one a fragment. Else it is whole if the table knows it as a word; a word of one
+    letter too (``a-``, ``I-``), in its own spelling (a small ``i-`` is a sound).
     """
     low = bare.casefold()
     target = next((c for c in following[:4] if not c.endswith("-")), "")

@@ -81,14 +81,20 @@ class SizedSampler(Sampler[list[Draw]]):
 
     def __len__(self) -> int:
         counts = np.bincount(self._bucket, minlength=len(self.sizes))
-        return int(sum(-(-n // (size * self.world)) for n, size in zip(counts, self.sizes.values(), strict=True)))
+        return int(sum(-(-n // (self._size(bucket) * self.world)) for bucket, n in enumerate(counts)))
+
+    def _size(self, bucket: int) -> int:
+        """Windows in a batch: no more than there are of this length, or windows would be there twice."""
+        count = int((self._bucket == bucket).sum())
+        return min(list(self.sizes.values())[bucket], max(1, -(-count // self.world)))
 
     def __iter__(self) -> Iterator[list[Draw]]:
         chance = np.random.default_rng([self.seed, self.epoch, _SIZED])
         steps = []
-        for bucket, (frames, size) in enumerate(self.sizes.items()):
+        for bucket, frames in enumerate(self.sizes):
             order = chance.permutation(np.flatnonzero(self._bucket == bucket))
-            step = size * self.world
+            step = self._size(bucket) * self.world
+            size = self._size(bucket)
             if len(order) % step:  # the last step is filled up with windows that were drawn already
                 order = np.concatenate([order, np.resize(order, step - len(order) % step)])
             steps += [(order[i : i + step], frames, size) for i in range(0, len(order), step)]

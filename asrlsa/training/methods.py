@@ -366,7 +366,8 @@ def _schedule(settings: MethodSettings, total_steps: int) -> tuple[int, int]:
     """Steps of adalora before and after pruning."""
     tinit = settings.tinit if settings.tinit is not None else total_steps // 10
     tfinal = settings.tfinal if settings.tfinal is not None else 3 * total_steps // 10
-    if not 0 <= tinit < total_steps - tfinal <= total_steps:
+    # PEFT needs one step before the last pruning to know what is important.
+    if not (0 <= tinit < total_steps - tfinal <= total_steps and total_steps - tfinal > 1):
         raise ConfigError(
             f"adalora can't prune in {total_steps} steps with tinit {tinit} and tfinal {tfinal}: train longer, or set "
             "method.tinit and method.tfinal lower"

@@ -95,13 +95,13 @@ def resolved(settings: FinetuneSettings, note: Callable[[str], None]) -> Finetun
     return dataclasses.replace(settings, method=method, data=data)
 
 
-def prepare(settings: FinetuneSettings, report: Report, *, attempt_sizes: bool = True) -> Prepared:
+def prepare(settings: FinetuneSettings, report: Report, *, dry: bool = False) -> Prepared:
     """Load the model and the data, and work out the plan.
 
     Args:
         settings: The recipe.
         report: Told notes.
-        attempt_sizes: False takes one window for ``batch = "auto"``, without trying.
+        dry: Neither compute encoder output nor try batches; ``batch = "auto"`` counts as one window.
 
     Raises:
         AsrlsaError: Something in the recipe, the model or the data can't be used; one line says what.
@@ -125,11 +125,13 @@ def prepare(settings: FinetuneSettings, report: Report, *, attempt_sizes: bool =
     vocabulary = Vocabulary.of(base.directory)
     data = read_data(settings, vocabulary, base)
     dev = read_dev(settings, vocabulary, base)
-    if settings.train.parts == "decoder":
+    if settings.train.parts == "decoder" and not dry:
         cache_encoder(settings, data, base, device, report)
     head = LossHead(settings.loss, vocabulary.timestamp_begin, teacher=teacher_of(settings, base, device))
     steps = settings.train.steps
-    sizes = fixed_sizes(settings)
+    sizes = fixed_sizes(settings, data)
+    if sizes is not None and min(sizes.values()) != settings.train.batch:
+        note(f"a batch of {settings.train.batch} windows is more than there are: {describe_sizes(sizes)} are taken")
     if sizes is not None and not steps:
         steps = count_steps(settings, data, sizes)
     torch.manual_seed(settings.train.seed)
@@ -144,8 +146,8 @@ def prepare(settings: FinetuneSettings, report: Report, *, attempt_sizes: bool =
         split(attached.model, whisper, devices)
     if sizes is None:
         sizes = {MAX_FRAMES: 1}
-        if attempt_sizes:
-            sizes = auto_sizes(settings, data, base, attached, device, precision, devices is not None)
+        if not dry:
+            sizes = within(auto_sizes(settings, data, base, attached, device, precision, devices is not None), data)
             note(f"batch: {describe_sizes(sizes)}")
         if not steps:
             steps = count_steps(settings, data, sizes)
@@ -300,9 +302,15 @@ def first_process_first(device: torch.device) -> Iterator[None]:
         yield
 
 
-def fixed_sizes(settings: FinetuneSettings) -> dict[int, int] | None:
-    """Return the batch that the recipe names, or None for ``auto``."""
-    return {MAX_FRAMES: settings.train.batch} if isinstance(settings.train.batch, int) else None
+def fixed_sizes(settings: FinetuneSettings, data: MixedDataset) -> dict[int, int] | None:
+    """Return the batch that the recipe names, as far as there are windows, or None for ``auto``."""
+    return within({MAX_FRAMES: settings.train.batch}, data) if isinstance(settings.train.batch, int) else None
+
+
+def within(sizes: dict[int, int], data: MixedDataset) -> dict[int, int]:
+    """Make batches no larger than the data: a window would be in a step twice."""
+    most = -(-len(data) // int(os.environ.get("WORLD_SIZE", "1")))
+    return {frames: min(size, max(most, 1 if data.fluent is None else 2)) for frames, size in sizes.items()}
 
 
 def auto_sizes(

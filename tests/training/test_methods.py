@@ -172,6 +172,8 @@ def test_adalora_needs_room_to_prune(short_folder):
         attach(load_base(short_folder).model, MethodSettings("adalora", tinit=4), 5)
     with pytest.raises(ConfigError, match="adalora can't prune"):
         attach(load_base(short_folder).model, MethodSettings("adalora", tfinal=30), 20)
+    with pytest.raises(ConfigError, match="adalora can't prune in 2 steps"):  # PEFT fails in the first step
+        attach(load_base(short_folder).model, MethodSettings("adalora", tinit=0, tfinal=1), 2)
 
 
 def test_penalties(short_folder):

@@ -199,9 +199,20 @@ class TestSamplers:
             drawn.append(batches)
         assert len({len(batches) for batches in drawn}) == 1
         for batch in (b for batches in drawn for b in batches):
-            assert len(batch) == sizes[batch[0].frames]
+            assert len(batch) <= sizes[batch[0].frames]
+        for batches in drawn:
+            if world == 1:  # no window is in a step twice
+                assert all(len({d.window for d in b}) == len(b) for b in batches)
+        for batch in (b for batches in drawn for b in batches):
             assert all(frames[d.window] <= d.frames and d.epoch == epoch for d in batch)
         assert {d.window for batches in drawn for b in batches for d in b} == set(range(len(frames)))
+
+    def test_a_batch_is_no_larger_than_the_data(self, tiny_folder: Path, data: Path) -> None:
+        told: list[Any] = []
+        made = ready(tiny_folder, data, "train.batch=64", "data.layout=single", "data.noise_only=0", told=told.append)
+        assert made.work.sizes == {3000: 4}
+        assert made.plan["windows_per_step"] == 4
+        assert any("more than there are: 4 windows" in e["text"] for e in told)
 
     def test_fluent_windows_are_mixed_in(self) -> None:
         class Fixed(list[Any]):
