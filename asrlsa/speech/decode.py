@@ -114,7 +114,15 @@ class Recogniser:
     share, and the encoder's work on the next windows fills the other half. Both use the same weights in memory.
     """
 
-    def __init__(self, model: Model, *, device: str = "auto", compute_type: str = "default", threads: int = 0) -> None:
+    def __init__(
+        self,
+        model: Model,
+        *,
+        device: str = "auto",
+        compute_type: str = "default",
+        threads: int = 0,
+        side_by_side: bool = True,
+    ) -> None:
         """Load the model.
 
         Args:
@@ -122,6 +130,8 @@ class Recogniser:
             device: ``auto``, ``cpu`` or ``cuda``.
             compute_type: CTranslate2's ``int8``, ``float16``, …; ``default`` is int8 on CPU and float16 on GPU.
             threads: CPU threads; 0 takes the physical cores that this process may use, at most 8.
+            side_by_side: Share the cores between ``encode`` and ``decode``; False gives every call all of them, for
+                one window at a time.
 
         Raises:
             ModelError: The device or compute type can't be used here, or the model is damaged.
@@ -133,7 +143,7 @@ class Recogniser:
         self.device = _device(device)
         self.compute_type = _compute_type(compute_type, self.device)
         cores = threads or available_cores()
-        halves = 2 if self.device == "cpu" and cores > 1 else 1
+        halves = 2 if side_by_side and self.device == "cpu" and cores > 1 else 1
         try:
             self._whisper: Any = ctranslate2.models.Whisper(
                 str(model.directory),
@@ -155,6 +165,23 @@ class Recogniser:
     def multilingual(self) -> bool:
         """Whether the model knows other languages than English."""
         return bool(self._whisper.is_multilingual)
+
+    def release(self) -> None:
+        """Let go of the weights until `restore`; nothing may be running."""
+        self._whisper.unload_model()
+
+    def restore(self) -> None:
+        """Load the weights again where `release` has let go of them.
+
+        Raises:
+            ModelError: They are damaged now, or memory ran out.
+        """
+        if self._whisper.model_is_loaded:
+            return
+        try:
+            self._whisper.load_model()
+        except (RuntimeError, ValueError, OSError) as error:
+            raise ModelError(f"model {self.model.name!r} can't be loaded again: {error}") from error
 
     def features(self, audio: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the log-mel features of up to 30 s of audio (samples,), padded with silence.
@@ -207,6 +234,7 @@ class Recogniser:
         prompt: Sequence[str | None],
         options: DecodingOptions,
         ban_ngrams: int = 0,
+        prefix: Sequence[str] | None = None,
     ) -> list[Decoded]:
         """Decode a batch of windows.
 
@@ -217,11 +245,17 @@ class Recogniser:
             prompt: Text in the style that the model shall write, for each window, or None.
             options: Settings of the search.
             ban_ngrams: Size of n-grams that may not come twice; only for a window that has looped.
+            prefix: Text that each window is known to begin with; the decoder goes on from there. The words of the
+                result begin with it.
 
         Returns:
             One ``Decoded`` a window, in the same order.
         """
         rows = [self._prompt(lang, text, options.timestamps) for lang, text in zip(language, prompt, strict=True)]
+        known: list[list[int]] = [[] for _ in rows]
+        if prefix is not None:
+            known = [self._encoded(lang, text) for lang, text in zip(language, prefix, strict=True)]
+            rows = [[*row, *begin] for row, begin in zip(rows, known, strict=True)]
         budget = max(int(d / 1000 * options.max_tokens_per_second) + 16 for d in durations)
         length = min(options.max_length, max(len(row) for row in rows) + budget)
         # CTranslate2 wants prompts and inputs of one length in a batch; windows differ in language and length.
@@ -240,7 +274,7 @@ class Recogniser:
                 no_repeat_ngram_size=ban_ngrams or options.no_repeat_ngram_size,
                 repetition_penalty=options.repetition_penalty,
                 max_initial_timestamp_index=options.max_initial_timestamp_index,
-                suppress_blank=True,
+                suppress_blank=prefix is None,  # nothing may follow what is known
                 suppress_tokens=list(options.suppress_tokens),
                 sampling_temperature=0.0,
                 return_scores=True,
@@ -248,7 +282,8 @@ class Recogniser:
             )
             for i, result in zip(picked, generated, strict=True):
                 results[i] = result
-        tokens = [[t for t in r.sequences_ids[0] if t < self._text_end] for r in results]
+        text = ((begin, r.sequences_ids[0]) for begin, r in zip(known, results, strict=True))
+        tokens = [[*begin, *(t for t in written if t < self._text_end)] for begin, written in text]
         words = self._align(encoded, tokens, durations, language)
         return [
             Decoded(
@@ -286,6 +321,14 @@ class Recogniser:
             row = [tokenizer.sot_prev, *tokenizer.encode(" " + text.strip())[:MAX_PROMPT]]
         row += tokenizer.sot_sequence
         return row if timestamps else [*row, tokenizer.no_timestamps]
+
+    def _encoded(self, language: str, text: str) -> list[int]:
+        """Return the tokens of a text as they follow on other text."""
+        if not text:
+            return []
+        space = "" if language in SPACELESS else " "
+        tokens: list[int] = self._words_of(language).encode(space + text)
+        return tokens
 
     def _align(
         self, encoded: Encoded, tokens: list[list[int]], durations: Sequence[int], language: Sequence[str]

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from asrlsa.errors import AsrlsaError, MediaError
 from asrlsa.speech.decode import Decoded, DecodingOptions, Encoded, Recogniser
-from asrlsa.speech.loops import find_loop
 from asrlsa.speech.memory import give_back, limit_arenas
+from asrlsa.speech.repairs import Search, absolute_words, repair, wide_search
 from asrlsa.speech.speakers import SpeakerEncoder, SpeakerTracker
 from asrlsa.speech.times import SHORTEST_MS, WordAligner, monotone
 from asrlsa.speech.vad import VadOptions
@@ -34,14 +34,10 @@ if TYPE_CHECKING:
 
 SURE_LANGUAGE = 0.9  # mean probability at which a recording's language is settled
 LANGUAGE_SPEECH_MS = 60_000  # or after so much speech
-RESCUE_BEAM = 5  # width of the search for a window that has looped
-LAST_RESORT_NGRAM = 4  # n-grams banned when it loops again
-GUESS_LOG_PROBABILITY = -1.2  # mean log probability below which a window's text is a guess; real speech: -0.2 to -0.7
 SENTENCE_END = (".", "?", "!")
 JOINED_MS = 300  # a sentence that begins within this time after the last one may have swallowed a pause
 SWALLOWED_MS = 700  # a pause of this length right after its first word says so
 FIRST_WORD_MS = 300
-SPEECH_EVIDENCE = 0.6  # a guess over regions with less speech probability than this is noise, else unintelligible
 
 
 class Blocks(Protocol):
@@ -332,7 +328,7 @@ class Recognition:
         try:
             prompts = [self._options.prompt(code) for code in languages]
             results = self._search(encoded, items, languages, prompts, self._options.decoding)
-            self._rescue(encoded, items, languages, prompts, results)
+            repaired = repair([i.window for i in items], results, self._second_search(batch, prompts))
         except (RuntimeError, MemoryError) as error:
             first = 0
             for half in self._halves(items, error):
@@ -342,8 +338,8 @@ class Recognition:
             return
         del encoded
         give_back()
-        for item, result in zip(items, results, strict=True):
-            item.decoded = result
+        for item, (result, note) in zip(items, repaired, strict=True):
+            item.decoded, item.repaired = result, note
             self._on_progress(item.source, item.window.pieces[-1].end)
 
     def _halves(self, items: list[_Item], error: BaseException) -> list[list[_Item]]:
@@ -372,40 +368,15 @@ class Recognition:
             ban_ngrams=ban,
         )
 
-    def _rescue(
-        self,
-        encoded: Encoded,
-        items: list[_Item],
-        languages: list[str],
-        prompts: list[str | None],
-        results: list[Decoded],
-    ) -> None:
-        """Decode the windows that loop again: with a wider search first, with an n-gram ban only if that loops too.
+    def _second_search(self, batch: _Batch, prompts: Sequence[str | None]) -> Search:
+        """Return what decodes windows of the batch again when they have looped."""
 
-        The wider search usually finds the way out and keeps real repetitions. What loops even under the ban is cut
-        out and replaced by ``xxx``.
-        """
-        for ban in (0, LAST_RESORT_NGRAM):
-            looping = [i for i, r in enumerate(results) if _loop(items[i], r)]
-            if not looping:
-                break
-            wide = DecodingOptions(
-                beam_size=max(RESCUE_BEAM, self._options.decoding.beam_size),
-                suppress_tokens=self._options.decoding.suppress_tokens,
-            )
-            again = self._search(
-                encoded.take(looping),
-                [items[i] for i in looping],
-                [languages[i] for i in looping],
-                [prompts[i] for i in looping],
-                wide,
-                ban,
-            )
-            for i, result in zip(looping, again, strict=True):
-                results[i] = result
-                items[i].repaired = "a decoding loop was found and decoded again"
-        for i, result in enumerate(results):
-            results[i] = _without_guesses(items[i], _without_loops(items[i], result))
+        def search(rows: list[int], ban: int) -> list[Decoded]:
+            items, languages = [batch.items[i] for i in rows], [batch.languages[i] for i in rows]
+            wide = wide_search(self._options.decoding)
+            return self._search(batch.encoded.take(rows), items, languages, [prompts[i] for i in rows], wide, ban)
+
+        return search
 
     def _languages(self, items: Sequence[_Item], encoded: Encoded) -> list[str]:
         """Return each window's language: given, or heard in its recording up to here."""
@@ -494,19 +465,6 @@ def pieces_of(window: Window) -> Iterator[tuple[Span, NDArray[np.float32]]]:
         at += length
 
 
-def absolute_words(window: Window, words: Sequence[Word]) -> list[Word]:
-    """Return the words with times in the recording instead of the window."""
-    return [
-        Word(
-            w.text,
-            None if w.start is None else window.absolute(w.start),
-            None if w.end is None else window.absolute(w.end, end=True),
-            w.confidence,
-        )
-        for w in words
-    ]
-
-
 def reseated(words: Sequence[Word]) -> list[Word]:
     """Take the first word of a sentence across the pause that its cross-attention time has swallowed.
 
@@ -551,40 +509,6 @@ def refined(window: Window, words: Sequence[Word], aligner: WordAligner) -> list
             done.extend(aligner.refine(audio, words[first:last], piece.start))
         first = last
     return done
-
-
-def _loop(item: _Item, result: Decoded) -> tuple[int, int] | None:
-    """Return the loop in a window, if there is one; times and regions are compared in the recording."""
-    words = absolute_words(item.window, result.words)
-    pieces = [absolute_words(item.window, p) for p in result.pieces]
-    return find_loop(words, truncated=result.truncated, speech=item.window.regions, pieces=pieces)
-
-
-def _without_loops(item: _Item, result: Decoded) -> Decoded:
-    """Replace what still loops by one ``xxx``."""
-    while (loop := _loop(item, result)) is not None:
-        first, last = loop
-        words, pieces = list(result.words), list(result.pieces)
-        mask = Word("xxx", words[first].start, words[last - 1].end, 0.0)
-        words[first:last] = [mask]
-        if pieces:
-            pieces[first:last] = [(mask,)]
-        result = replace(result, words=tuple(words), pieces=tuple(pieces))
-        item.repaired = "a decoding loop could not be resolved and is written xxx"
-    return result
-
-
-def _without_guesses(item: _Item, result: Decoded) -> Decoded:
-    """Drop text that the model made up: over noise nothing is written, over speech ``xxx``."""
-    if not result.words or result.average_log_probability >= GUESS_LOG_PROBABILITY:
-        return result
-    if item.window.evidence < SPEECH_EVIDENCE:
-        words: tuple[Word, ...] = ()
-        item.repaired = "noise, no words written"
-    else:
-        words = (Word("xxx", result.words[0].start, result.words[-1].end, 0.0),)
-        item.repaired = "unintelligible, written xxx"
-    return replace(result, words=words, pieces=())
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -1,0 +1,96 @@
+"""What is done about decodings that no speaker said: loops are decoded again, guesses are taken out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from asrlsa.speech.decode import Decoded, DecodingOptions
+from asrlsa.speech.loops import find_loop
+from asrlsa.speech.windows import Window
+from asrlsa.types import Word
+
+RESCUE_BEAM = 5  # width of the search for a window that has looped
+LAST_RESORT_NGRAM = 4  # n-grams banned when it loops again
+GUESS_LOG_PROBABILITY = -1.2  # mean log probability below which a window's text is a guess; real speech: -0.2 to -0.7
+SPEECH_EVIDENCE = 0.6  # a guess over regions with less speech probability than this is noise, else unintelligible
+
+Search = Callable[[list[int], int], list[Decoded]]  # decodes the windows of these numbers again, under an n-gram ban
+
+
+def repair(windows: Sequence[Window], results: Sequence[Decoded], search: Search) -> list[tuple[Decoded, str]]:
+    """Return what was decoded without loops and guesses, each with a note on what was done, or an empty one.
+
+    Windows that loop are decoded again: with a wider search first, with an n-gram ban only if that loops too. The wider
+    search usually finds the way out and keeps real repetitions. What loops even under the ban is cut out and replaced
+    by ``xxx``.
+
+    Args:
+        windows: The windows.
+        results: What was decoded in each.
+        search: Called with the numbers of windows and the n-gram ban (0 for none); decodes them with a wide search.
+    """
+    found = list(results)
+    notes = [""] * len(found)
+    for ban in (0, LAST_RESORT_NGRAM):
+        looping = [i for i, r in enumerate(found) if loop_in(windows[i], r)]
+        if not looping:
+            break
+        for i, result in zip(looping, search(looping, ban), strict=True):
+            found[i] = result
+            notes[i] = "a decoding loop was found and decoded again"
+    for i, window in enumerate(windows):
+        for step in (without_loops, without_guesses):
+            found[i], note = step(window, found[i])
+            notes[i] = note or notes[i]
+    return list(zip(found, notes, strict=True))
+
+
+def wide_search(decoding: DecodingOptions) -> DecodingOptions:
+    """Return the search for a window that has looped."""
+    return DecodingOptions(beam_size=max(RESCUE_BEAM, decoding.beam_size), suppress_tokens=decoding.suppress_tokens)
+
+
+def absolute_words(window: Window, words: Sequence[Word]) -> list[Word]:
+    """Return the words with times in the recording instead of the window."""
+    return [
+        Word(
+            w.text,
+            None if w.start is None else window.absolute(w.start),
+            None if w.end is None else window.absolute(w.end, end=True),
+            w.confidence,
+        )
+        for w in words
+    ]
+
+
+def loop_in(window: Window, result: Decoded) -> tuple[int, int] | None:
+    """Return the loop in a window, if there is one; times and regions are compared in the recording."""
+    words = absolute_words(window, result.words)
+    pieces = [absolute_words(window, p) for p in result.pieces]
+    return find_loop(words, truncated=result.truncated, speech=window.regions, pieces=pieces)
+
+
+def without_loops(window: Window, result: Decoded) -> tuple[Decoded, str]:
+    """Replace what still loops by one ``xxx``; the note says so."""
+    note = ""
+    while (loop := loop_in(window, result)) is not None:
+        first, last = loop
+        words, pieces = list(result.words), list(result.pieces)
+        mask = Word("xxx", words[first].start, words[last - 1].end, 0.0)
+        words[first:last] = [mask]
+        if pieces:
+            pieces[first:last] = [(mask,)]
+        result = replace(result, words=tuple(words), pieces=tuple(pieces))
+        note = "a decoding loop could not be resolved and is written xxx"
+    return result, note
+
+
+def without_guesses(window: Window, result: Decoded) -> tuple[Decoded, str]:
+    """Drop text that the model made up: over noise nothing is written, over speech ``xxx``."""
+    if not result.words or result.average_log_probability >= GUESS_LOG_PROBABILITY:
+        return result, ""
+    if window.evidence < SPEECH_EVIDENCE:
+        return replace(result, words=(), pieces=()), "noise, no words written"
+    mask = Word("xxx", result.words[0].start, result.words[-1].end, 0.0)
+    return replace(result, words=(mask,), pieces=()), "unintelligible, written xxx"
