@@ -28,6 +28,7 @@ class TranscribeOptions:
         threads: CPU threads of the recogniser; 0 takes every core.
         beam_size: Width of the search, 1 is greedy; None takes the model card's, else 1.
         batch_size: Windows decoded together; 0 chooses from the memory that is free.
+        low_memory: Do one thing at a time and read every recording twice, so that less is in memory at once.
         align: Refine word times by forced alignment where the language has an acoustic model (English).
         speakers: Number of speakers; 0 estimates it (1 to 6); None takes the number of participants, or 2 without them
             (1 or 2, by voice, where less than 10 s is spoken).
@@ -51,6 +52,7 @@ class TranscribeOptions:
     threads: int = 0
     beam_size: int | None = None
     batch_size: int = 0
+    low_memory: bool = False
     align: bool = True
     speakers: int | None = None
     speaker_model: str | None = None
@@ -101,7 +103,7 @@ class TranscribeOptions:
 
     def settings(self) -> str:
         """Return what shapes the text of a transcript, as one stable line; the stamp of a transcript hashes it."""
-        speed = {"offline", "device", "threads", "batch_size", "model", "formats"}
+        speed = {"offline", "device", "threads", "batch_size", "low_memory", "model", "formats"}
         values = {k: v for k, v in asdict(self).items() if k not in speed}
         return json.dumps(values, sort_keys=True)
 

@@ -41,7 +41,8 @@ from asrlsa.recordings import (
 )
 from asrlsa.speech.compose import Composed, compose
 from asrlsa.speech.decode import DecodingOptions, Recogniser
-from asrlsa.speech.memory import batch_size
+from asrlsa.speech.low_memory import LowMemoryRecognition
+from asrlsa.speech.memory import batch_size, hold_little
 from asrlsa.speech.prompts import style_prompt
 from asrlsa.speech.recognise import Blocks, Recognised, RecogniseOptions, Recognition, Source
 from asrlsa.types import Milliseconds, Participant, Transcript
@@ -194,7 +195,7 @@ class _Run:
         if jobs:
             self.listener.started(len(jobs), sum(j.duration for j in jobs), self.model.name)
             recogniser = load_recogniser(self.model, self.options)
-            recognition = Recognition(
+            recognition = recognition_class(self.options)(
                 recogniser,
                 recognise_options(self.model, self.options, recogniser),
                 on_finished=self._write,
@@ -365,7 +366,7 @@ def transcribe(
             compose(heard, options=chosen, participants=people, media=stem, video=video, date=date, comments=comments)
         )
 
-    Recognition(
+    recognition_class(chosen)(
         recogniser,
         recognise_options(model, chosen, recogniser),
         on_finished=finished,
@@ -378,7 +379,20 @@ def transcribe(
 
 def load_recogniser(model: Model, options: TranscribeOptions) -> Recogniser:
     """Load the model as the options say."""
-    return Recogniser(model, device=options.device, compute_type=options.compute_type, threads=options.threads)
+    if options.low_memory:
+        hold_little()
+    return Recogniser(
+        model,
+        device=options.device,
+        compute_type=options.compute_type,
+        threads=options.threads,
+        side_by_side=not options.low_memory,
+    )
+
+
+def recognition_class(options: TranscribeOptions) -> type[Recognition]:
+    """Return what runs the stages: side by side, or one after the other."""
+    return LowMemoryRecognition if options.low_memory else Recognition
 
 
 def spoken_language(options: TranscribeOptions) -> str | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 M_ARENA_MAX = -8  # glibc's malloc.h
+M_MMAP_THRESHOLD = -3
 MIB = 1024 * 1024
 WINDOW_MIB = {"tiny": 45, "base": 70, "small": 140, "medium": 260, "large": 420}  # encoder activations and search
 CPU_BATCH = 2  # more windows hardly decode faster on a CPU, and base then stays under 600 MB in all
@@ -50,6 +51,17 @@ def limit_arenas() -> None:
     libc = _glibc()
     if libc is not None:
         libc.mallopt(M_ARENA_MAX, 2)
+
+
+def hold_little() -> None:
+    """Ask the C library for one heap, and to give every block of 128 KiB or more back to the system once it is free.
+
+    glibc stops doing so by itself for sizes that were freed once: fewer calls, and tens of MB that are held for later.
+    """
+    libc = _glibc()
+    if libc is not None:
+        libc.mallopt(M_ARENA_MAX, 1)
+        libc.mallopt(M_MMAP_THRESHOLD, 128 * 1024)
 
 
 def give_back() -> None:

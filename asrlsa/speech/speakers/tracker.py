@@ -54,7 +54,7 @@ class SpeakerTracker:
     """
 
     def __init__(self, encoder: SpeakerEncoder) -> None:
-        self._encoder = encoder
+        self._encoder: SpeakerEncoder | None = encoder
         self._regions: list[Span] = []
         self._windows: list[tuple[int, int]] = []
         self._embeddings: list[FloatArray] = []
@@ -71,7 +71,10 @@ class SpeakerTracker:
 
         Raises:
             UsageError: The piece lies before speech that was added already.
+            RuntimeError: The model was let go of.
         """
+        if self._encoder is None:
+            raise RuntimeError("the tracker has let go of its model")
         end_ms = offset_ms + len(audio) // PER_MS
         clipped = [Span(max(r.start, offset_ms), min(r.end, end_ms)) for r in regions]
         clipped = [region for region in clipped if region.duration > 0]
@@ -93,6 +96,10 @@ class SpeakerTracker:
         self._regions.extend(clipped)
         if features:
             self._embeddings.append(self._encoder.embed_features(features))
+
+    def release(self) -> None:
+        """Let go of the model, which `finish` does not need."""
+        self._encoder = None
 
     def finish(self, speakers: int | Literal["auto"] = "auto", max_speakers: int = 6) -> Diarization:
         """Cluster what was collected.

@@ -1,0 +1,158 @@
+"""Recognition for small machines: one thing at a time, and nothing in memory that has had its turn.
+
+`Recognition` keeps four stages busy at once, so that everything is in memory at once: the recogniser, the aligner, the
+speaker model, and what each of them computes with. Here every recording is read twice. First its words are recognised,
+window by window; then the recogniser's weights leave the memory, and word times and voices are worked out from the
+audio of the same windows, which is read again. The words and their times are the same; where several cores could have
+worked side by side it takes longer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from asrlsa.errors import AsrlsaError, MediaError
+from asrlsa.speech.decode import Recogniser
+from asrlsa.speech.memory import give_back
+from asrlsa.speech.recognise import Blocks, Recognised, RecogniseOptions, Recognition, Source, _Item
+from asrlsa.speech.speakers import SpeakerEncoder, SpeakerTracker
+from asrlsa.speech.speakers.embedding import resolve_model
+from asrlsa.speech.times import WordAligner
+from asrlsa.speech.vad import VadOptions
+from asrlsa.speech.windows import SAMPLES_PER_MS, Window, Windower, WindowOptions
+from asrlsa.types import Milliseconds
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class LowMemoryRecognition(Recognition):
+    """As `Recognition`, in one thread and in two passes over each recording; use ``run`` once."""
+
+    def __init__(
+        self,
+        recogniser: Recogniser,
+        options: RecogniseOptions,
+        *,
+        on_finished: Callable[[Recognised], None],
+        on_failed: Callable[[Source, AsrlsaError], None],
+        on_progress: Callable[[Source, Milliseconds], None] = lambda source, done: None,
+        on_note: Callable[[str], None] = lambda note: None,
+        vad: VadOptions | None = None,
+        windows: WindowOptions | None = None,
+    ) -> None:
+        """Prepare; arguments as `Recognition`.
+
+        Args:
+            recogniser: The loaded model.
+            options: What to do; windows are decoded one by one, whatever ``batch_size`` says.
+            on_finished: See `Recognition`.
+            on_failed: See `Recognition`.
+            on_progress: See `Recognition`.
+            on_note: See `Recognition`.
+            vad: How speech regions are cut.
+            windows: How they are packed.
+
+        Raises:
+            ModelError: There is no such speaker model.
+        """
+        self._follow = options.track_speakers
+        if self._follow:
+            resolve_model(options.speaker_model, offline=options.offline)  # what is wrong is said before the work
+        super().__init__(
+            recogniser,
+            replace(options, batch_size=1, track_speakers=False),
+            on_finished=on_finished,
+            on_failed=on_failed,
+            on_progress=on_progress,
+            on_note=on_note,
+        )
+        self._vad, self._packing = vad or VadOptions(), windows or WindowOptions()
+
+    def run(self, sources: Iterable[Source]) -> None:
+        """Recognise every source, one after the other; finished ones have been handed over when it is interrupted."""
+        for source in sources:
+            result = Recognised(source)
+            result.words = [[] for _ in source.channels]
+            result.regions = [[] for _ in source.channels]
+            try:
+                self._recogniser.restore()
+                items = self._recognise(result)
+                self._recogniser.release()
+                give_back()
+                self._listen_again(result, items)
+                give_back()
+                self._on_finished(result)
+            except MemoryError:
+                problem = MediaError(f"{source.key}: not enough memory to read it; close other programs and run again")
+                self._on_failed(source, problem)
+            except AsrlsaError as error:
+                self._on_failed(source, error)
+
+    def _recognise(self, result: Recognised) -> list[_Item]:
+        """First pass: return every window with its words and without its audio."""
+        items: list[_Item] = []
+        for channel, opener in enumerate(result.source.channels):
+            windower = Windower(self._vad, self._packing)
+            with opener() as blocks:
+                for block in blocks:
+                    items.extend(self._decoded(result.source, channel, windower.feed(block)))
+                items.extend(self._decoded(result.source, channel, windower.finish()))
+            result.duration = max(result.duration, windower.position_ms)
+            result.notes.extend(note for note in blocks.notes if note not in result.notes)
+        result.language = self._language(id(result.source))
+        return items
+
+    def _decoded(self, source: Source, channel: int, windows: Iterable[Window]) -> Iterator[_Item]:
+        import numpy as np
+
+        for window in windows:
+            item = _Item(source, channel, window, self._recogniser.features(window.audio))
+            for batch in self._encoded([item]):
+                self._decode(batch)
+            item.window = replace(window, audio=np.zeros(0, np.float32))
+            yield item
+
+    def _listen_again(self, result: Recognised, items: Sequence[_Item]) -> None:
+        """Second pass: exact word times, and the voices; what it needs is loaded here and gone at its end."""
+        aligner = WordAligner(result.language)
+        aligners = {result.language: aligner}
+        if self._follow and len(result.source.channels) == 1:
+            model = SpeakerEncoder(1, self._options.speaker_model, offline=self._options.offline)
+            result.tracker = SpeakerTracker(model)
+        if result.tracker is None and not (self._options.align and aligner.available):
+            for item in items:
+                self._take_window(result, item, aligners)
+            return
+        for channel, opener in enumerate(result.source.channels):
+            own = [item for item in items if item.channel == channel]
+            with opener() as blocks:
+                for item, audio in cut_again(blocks, own):
+                    item.window = replace(item.window, audio=audio)
+                    self._take_window(result, item, aligners)
+                    item.window = replace(item.window, audio=audio[:0].copy())
+                    give_back()
+        if result.tracker is not None:
+            result.tracker.release()  # the speaker model; its place is needed for clustering
+
+
+def cut_again(blocks: Blocks, items: Sequence[_Item]) -> Iterator[tuple[_Item, NDArray[np.float32]]]:
+    """Read a channel again and yield the audio (samples,) of each window; no more is held than one window needs."""
+    import numpy as np
+
+    held: NDArray[np.float32] = np.zeros(0, np.float32)
+    origin = 0  # sample index of held[0]
+    source = iter(blocks)
+    for item in items:
+        spans = [(p.start * SAMPLES_PER_MS, p.end * SAMPLES_PER_MS) for p in item.window.pieces]
+        begin, end = spans[0][0], spans[-1][1]
+        parts = [held[begin - origin :]]
+        reached = origin + len(held)
+        while reached < end and (block := next(source, None)) is not None:
+            parts.append(block[max(0, begin - reached) :])
+            reached += len(block)
+        held, origin = np.concatenate(parts), begin
+        yield item, np.concatenate([held[first - origin : last - origin] for first, last in spans])
