@@ -144,6 +144,7 @@ class _Log:
 
 def _train(ready: Prepared, folder: Path, log: _Log, *, resume: bool, merge: bool, is_main: bool) -> FinetuneResult:
     from asrlsa import __version__
+    from asrlsa.scoring.metrics import METRICS
     from asrlsa.training import checkpoints
     from asrlsa.training.logs import LOG_NAME, duration, open_logs, read_log
     from asrlsa.training.results import keep_best, save_results
@@ -168,7 +169,7 @@ def _train(ready: Prepared, folder: Path, log: _Log, *, resume: bool, merge: boo
         best = ready.settings.train.best
         value = kept.scores.scores.get(best) if kept.scores is not None else None
         text = f"{seen} steps in {duration(seconds)}; the weights of step {kept.step} are kept"
-        text += "" if value is None else f" (dev {best} {value:.1f})"
+        text += "" if value is None else f" (dev {METRICS[best].label} {value:.1f})"
         log.write({"event": "end", "step": seen, "seconds": seconds, "speech_seconds": speech, "text": text})
         events: list[Any] = [*read_log(folder / LOG_NAME)] or [*log.held]
         adapter, merged = save_results(ready, trainer, kept, events, folder, version=__version__, merged=merge)

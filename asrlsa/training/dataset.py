@@ -25,6 +25,7 @@ from asrlsa.speech.prompts import style_prompt
 from asrlsa.training import augment
 from asrlsa.training.data_settings import DataSettings
 from asrlsa.training.features import MAX_FRAMES, floor_of, frames_of, log_mel
+from asrlsa.training.logs import counted, hours
 from asrlsa.training.packing import pack
 from asrlsa.training.sounds import Sounds
 from asrlsa.training.stretches import language_of
@@ -89,16 +90,17 @@ class PackingSummary:
 
     def describe(self) -> str:
         """Return one line: what the data are, and what the windows hold (`WindowSampler.describe` adds the batches)."""
+        silent = f" ({self.silent:,} without speech)" if self.silent else ""
         return (
-            f"{self.layout}: {self.rows:,} utterances, {self.speech_seconds / 3600:.2f} h of speech, in "
-            f"{self.windows:,} windows ({self.silent:,} without speech): {self.speech_share:.1%} speech, "
-            f"{self.padding_share:.1%} padding"
+            f"{self.layout}: {counted(self.rows, 'utterance')}, {hours(self.speech_seconds)} of speech, in "
+            f"{counted(self.windows, 'window')}{silent}: {100 * self.speech_share:.0f} % speech, "
+            f"{100 * self.padding_share:.0f} % padding"
         )
 
     def describe_left_out(self) -> list[str]:
         """Return a line for each reason why rows are not used: their number, and the name of one."""
         return [
-            f"{count:,} row{'s'[: count != 1]} not used: {reason} (such as {self.examples[reason]})"
+            f"{counted(count, 'row')} not used: {reason} (such as {self.examples[reason]})"
             for reason, count in sorted(self.left_out.items(), key=lambda item: -item[1])
         ]
 

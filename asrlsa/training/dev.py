@@ -16,6 +16,7 @@ from asrlsa.scoring.metrics import Sums
 from asrlsa.training.batches import Collator
 from asrlsa.training.data_settings import DataSettings
 from asrlsa.training.dataset import Draw, WindowDataset, make_dataset
+from asrlsa.training.logs import counted, hours
 from asrlsa.training.loss import IGNORED
 from asrlsa.training.scores import DevScores, Written, greedy, group_rows, longest_text, prompt_length, score
 from asrlsa.training.vocabulary import Vocabulary
@@ -96,8 +97,8 @@ class DevSet:
         """Return one line."""
         groups = len({name for _, _, name in self.windows})
         return (
-            f"{self.rows:,} utterances, {self.speech_seconds / 60:.1f} min of speech, in {len(self):,} windows; "
-            f"{groups:,} groups that share no speaker"
+            f"{counted(self.rows, 'utterance')}, {hours(self.speech_seconds)} of speech, in "
+            f"{counted(len(self), 'window')}, {counted(groups, 'group')} of recordings"
         )
 
     def evaluate(
@@ -131,10 +132,10 @@ class DevSet:
         written: list[Written] = []
         total = count = 0.0
         collate = Collator(self.vocabulary.eot, dtype=dtype)
-        for numbers, counted in self._batches(batch, share):
+        for numbers, counts in self._batches(batch, share):
             items = [self._item(k) for k in numbers]
             found, loss, labels = self._write(model, generation, collate(items), items, numbers, device, share)
-            if counted:
+            if counts:
                 written += found
                 total, count = total + loss, count + labels
         everything = share.gather([(w, None) for w in written] + [(None, (total, count))])

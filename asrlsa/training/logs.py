@@ -257,15 +257,27 @@ def describe_evaluation(event: Event, best: str) -> str:
 
 def describe_start(event: Event) -> Iterator[str]:
     """Yield the lines that open a run: data, padding share and speech a step, model, method."""
-    yield f"model {event['base']}, method {event['method']}: {event['trainable']:,} of {event['parameters']:,} trained"
+    yield (
+        f"model {event['base']}, method {event['method']}: {event['trainable']:,} of {event['parameters']:,} "
+        "parameters trained"
+    )
     yield f"train: {event['train']}"
+    yield from (f"       {line}" for line in event.get("left_out") or ())
     if event.get("dev"):
         yield f"dev: {event['dev']}"
-    yield (
-        f"a step: {event['windows_per_step']:g} windows, {event['speech_per_step']:.0f} s of speech in "
+    yield f"a step: {describe_load(event)}"
+    once = event["epochs"] == 1
+    passes = "once over the data" if once else f"{event['epochs']:.3g} passes over the data"
+    yield f"{counted(event['steps'], 'step')}, {passes}, on {event['device']}"
+
+
+def describe_load(event: Event) -> str:
+    """Return what a step hears, and the padding share."""
+    windows = event["windows_per_step"]
+    return (
+        f"{windows:.3g} window{'s'[: windows != 1]}, {event['speech_per_step']:.0f} s of speech in "
         f"{event['padded_per_step']:.0f} s of encoder input; padding {100 * event['padding_share']:.0f} %"
     )
-    yield f"{event['steps']} steps, {event['epochs']:.3g} passes over the data, on {event['device']}"
 
 
 def duration(seconds: float) -> str:
@@ -274,6 +286,18 @@ def duration(seconds: float) -> str:
     if whole >= 3600:
         return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
     return f"{whole // 60}:{whole % 60:02}"
+
+
+def hours(seconds: float) -> str:
+    """Return an amount of speech in the unit that reads best: ``1.25 h``, ``12.3 min`` or ``42 s``."""
+    if seconds >= 3600:
+        return f"{seconds / 3600:.2f} h"
+    return f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.0f} s"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: ``1 window``, ``2,000 windows``."""
+    return f"{number:,} {noun}{'s'[: number != 1]}"
 
 
 def _figure(value: Any, digits: int) -> str:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from asrlsa.scoring.metrics import METRICS
-from asrlsa.training.logs import Event, duration
+from asrlsa.training.logs import Event, describe_load, hours
 from asrlsa.training.scores import HEADLINE, DevScores
 from asrlsa.training.settings import FinetuneSettings
 
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 560, 190, 56, 26, 14
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 470, 190, 56, 26, 14
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;background:#fff}
 h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}table{border-collapse:collapse;margin:.5rem 0}
 td,th{padding:.2rem .8rem .2rem 0;text-align:right;border-bottom:1px solid #e3e6ea}
-th:first-child,td:first-child{text-align:left}
+th:first-child,td:first-child,.facts td{text-align:left}
 svg{max-width:100%;height:auto}svg text{font:11px system-ui,sans-serif;fill:#57606a}figure{margin:1rem 0}
 figcaption{font-weight:600}.curves{display:flex;flex-wrap:wrap;gap:1rem 2rem}.grid{stroke:#e3e6ea}
 .line{fill:none;stroke:#0b62a4;stroke-width:1.6}
@@ -44,9 +45,8 @@ def curve(points: Sequence[tuple[float, float]], title: str, *, marked: float | 
         return ""
     log = log and all(y > 0 for _, y in known)
     values = [math.log10(y) if log else y for _, y in known]
-    low, high = min(values), max(values)
-    if high - low < 1e-12:
-        low, high = low - 0.5 * (abs(low) or 1), high + 0.5 * (abs(high) or 1)
+    marks = log_ticks(min(values), max(values)) if log else ticks(min(values), max(values))
+    low, high = min(marks[0], *values), max(marks[-1], *values)
     first, last = known[0][0], max(known[-1][0], known[0][0] + 1)
 
     def place(x: float, value: float) -> tuple[float, float]:
@@ -54,21 +54,20 @@ def curve(points: Sequence[tuple[float, float]], title: str, *, marked: float | 
         return right, _TOP + (high - value) / (high - low) * (_HEIGHT - _TOP - _BOTTOM)
 
     parts = []
-    for k in range(4):
-        value = low + (high - low) * k / 3
+    for value in marks:
         _, y = place(first, value)
         shown = 10**value if log else value
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - 10}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{shown:.3g}</text>')
+        parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{shown:.4g}</text>')
     for x in (first, last):
         anchor = "start" if x == first else "end"
         parts.append(f'<text x="{place(x, low)[0]:.1f}" y="{_HEIGHT - 8}" text-anchor="{anchor}">step {x:g}</text>')
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(p[0], v) for p, v in zip(known, values, strict=True)))
     parts.append(f'<polyline class="line" points="{path}"/>')
-    if len(known) <= 60:
-        for (step, value), v in zip(known, values, strict=True):
+    for (step, value), v in zip(known, values, strict=True):
+        kind = "best" if step == marked else "dot"
+        if len(known) <= 60 or kind == "best":
             x, y = place(step, v)
-            kind = "best" if step == marked else "dot"
             parts.append(
                 f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="3">'
                 f"<title>step {step:g}: {value:.4g}</title></circle>"
@@ -78,6 +77,29 @@ def curve(points: Sequence[tuple[float, float]], title: str, *, marked: float | 
         f'<figure><figcaption>{name}</figcaption><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" '
         f'role="img" aria-label="{name}">{"".join(parts)}</svg></figure>'
     )
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Return three to eight round values, rising, that span ``low`` to ``high``."""
+    size = max(abs(low), abs(high))
+    if high - low <= 1e-9 * max(size, 1e-3):  # flat
+        around = 0.5 * (size if size > 1e-9 else 1.0)
+        low, high = low - around, high + around
+    rough = (high - low) / 5
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * k for k in (1, 2, 2.5, 5, 10) if power * k >= rough * (1 - 1e-9))
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [step * k for k in range(first, last + 1)]
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Return decimal logarithms of round values (1, 2, 5, 10, …), rising, that span ``low`` to ``high``."""
+    factors = (0.0,) if high - low > 3 else (0.0, math.log10(2), math.log10(5))
+    powers = range(math.floor(low) - 1, math.ceil(high) + 2)
+    marks = [power + factor for power in powers for factor in factors]
+    first = max(k for k, mark in enumerate(marks) if mark <= low + 1e-9)
+    last = min(k for k, mark in enumerate(marks) if mark >= high - 1e-9)
+    return marks[min(first, last - 1) : last + 1]
 
 
 def score_rows(before: Mapping[str, Any] | None, after: DevScores | None) -> list[tuple[str, str, str, str]]:
@@ -127,12 +149,12 @@ def html_report(
     """
     start: Mapping[str, Any] = next((e for e in events if e.get("event") == "start"), {})
     end: Mapping[str, Any] = next((e for e in reversed(events) if e.get("event") == "end"), {})
-    title = f"{start.get('base', settings.model.base)} fine-tuned with {settings.method.method}"
+    title = f"{base_name(start, settings)} fine-tuned with {settings.method.method}"
     facts = run_facts(start, end, best_step)
     parts = [
         f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
         f"<title>{html.escape(title)}</title><style>{_STYLE}</style><h1>{html.escape(title)}</h1>",
-        _table(("", ""), facts),
+        _table(("", ""), facts, kind="facts"),
     ]
     rows = score_rows(before, after)
     if rows:
@@ -140,8 +162,9 @@ def html_report(
         parts.append("<h2>Scores on the dev recordings</h2>")
         parts.append(_table(("", "base", f"step {best_step}", "95 % interval"), rows))
         parts.append(
-            f"<p>By greedy generation, scored as <code>asrlsa evaluate</code> does; the disfluency coder codes both "
-            f"sides. Intervals are by bootstrap over {groups} groups of recordings that share no speaker.</p>"
+            f"<p>Percentages, by greedy generation, scored as <code>asrlsa evaluate</code> does; the disfluency coder "
+            f"codes both sides. {html.escape(about_intervals(groups))} The step was chosen on these recordings: test "
+            "on speakers that were not used here.</p>"
         )
     parts.append('<h2>Course</h2><div class="curves">')
     parts += curves(events, settings.train.best, best_step)
@@ -153,6 +176,16 @@ def html_report(
         parts.append("<h2>Rows not used</h2><ul>" + "".join(f"<li>{html.escape(str(x))}" for x in left_out) + "</ul>")
     parts.append(f"<h2>Recipe</h2><pre>{html.escape(recipe)}</pre><p>asrlsa {html.escape(version)}</p></html>")
     return "\n".join(p for p in parts if p) + "\n"
+
+
+def about_intervals(groups: int) -> str:
+    """Say how intervals were made, or why there are none."""
+    if groups > 1:
+        return (
+            f"Intervals by bootstrap over {groups:,} groups of recordings: those that share a speaker are drawn "
+            "together, unless one speaker is in all of them."
+        )
+    return "No intervals: they need two recordings or more."
 
 
 def curves(events: Sequence[Event], best: str, best_step: int) -> list[str]:
@@ -184,17 +217,19 @@ def run_facts(start: Mapping[str, Any], end: Mapping[str, Any], best_step: int) 
         ("parameters trained", f"{start.get('trainable', 0):,} of {start.get('parameters', 0):,}"),
         ("training data", str(start.get("train", ""))),
         ("dev data", str(start.get("dev") or "none")),
-        (
-            "a step",
-            f"{start.get('windows_per_step', 0):.1f} windows, {start.get('speech_per_step', 0):.0f} s of speech; "
-            f"padding {100 * start.get('padding_share', 0):.0f} %",
-        ),
+        ("a step", describe_load(start) if "windows_per_step" in start else ""),
         ("steps", f"{end.get('step', 0)} of {start.get('steps', 0)}, the weights of step {best_step} are kept"),
-        ("speech trained", duration(float(end.get("speech_seconds", 0.0)))),
-        ("time training", duration(float(end.get("seconds", 0.0)))),
+        ("speech trained", f"{hours(float(end.get('speech_seconds', 0.0)))}, counted each time that it was heard"),
+        ("time training", f"{hours(float(end.get('seconds', 0.0)))}, without evaluations"),
         ("device", f"{start.get('device', '')}, {start.get('precision', '')}"),
     ]
     return [(name, text) for name, text in found if text]
+
+
+def base_name(start: Mapping[str, Any], settings: FinetuneSettings) -> str:
+    """Return the base's name; of a folder its last part, since where it lies on this machine concerns nobody."""
+    base = str(start.get("base", settings.model.base))
+    return Path(base).name if Path(base).is_absolute() or base.startswith(".") else base
 
 
 def model_card(
@@ -207,10 +242,23 @@ def model_card(
     best_step: int,
     folder: str,
     version: str,
+    ranks: str = "",
 ) -> str:
-    """Return README.md of a result: what it is, how it is used, what it was trained on, how good it is."""
+    """Return README.md of a result: what it is, how it is used, what it was trained on, how good it is.
+
+    Args:
+        settings: The recipe.
+        start: The log's ``start`` event.
+        end: Its ``end`` event.
+        before: Scores of the base.
+        after: Scores of the weights that were kept.
+        best_step: Step of these weights.
+        folder: What ``--model`` is given.
+        version: asrlsa's.
+        ranks: Tables of the learnt ranks in Markdown, where the method learns them.
+    """
     method = settings.method.method
-    base = str(start.get("base", settings.model.base))
+    base = base_name(start, settings)
     text = (
         "verbatim: fillers, repetitions and fragments are written" if settings.data.target == "verbatim" else "fluent"
     )
@@ -243,17 +291,19 @@ def model_card(
             "|-|-|-|-|",
             *(f"| {name} | {a} | {b} | {interval} |" for name, a, b, interval in rows),
             "",
-            f"Percentages, by greedy generation; intervals by bootstrap over {groups} groups of recordings that share "
-            "no speaker. The step was chosen on these recordings, so scores on others are likely to be worse: test on "
-            "speakers that were not used here (`asrlsa evaluate`).",
+            f"Percentages, by greedy generation. {about_intervals(groups)} The step was chosen on these recordings, so "
+            "scores on others are likely to be worse: test on speakers that were not used here (`asrlsa evaluate`).",
             "",
         ]
     else:
         lines += ["No dev recordings were given, so nothing is known about its scores.", ""]
+    if ranks:
+        lines += ["## Learnt ranks", "", ranks]
     return "\n".join(lines)
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "") -> str:
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header) if any(header) else ""
     body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table>{f'<tr>{head}</tr>' if head else ''}{body}</table>"
+    name = f' class="{kind}"' if kind else ""
+    return f"<table{name}>{f'<tr>{head}</tr>' if head else ''}{body}</table>"

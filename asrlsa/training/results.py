@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asrlsa.errors import AsrlsaError
 from asrlsa.model_card import ModelCard
 from asrlsa.output import write_atomic
 from asrlsa.scoring.metrics import METRICS
@@ -17,6 +16,7 @@ from asrlsa.scoring.statistics import RESAMPLES
 from asrlsa.training import checkpoints, ranks
 from asrlsa.training.adapter_folder import merge, save_adapter
 from asrlsa.training.base import load_base
+from asrlsa.training.data_settings import DataSettings
 from asrlsa.training.logs import Event
 from asrlsa.training.methods import Attached, attach
 from asrlsa.training.recipe import to_toml
@@ -28,6 +28,7 @@ from asrlsa.training.trainer import BEST, VerbatimTrainer
 RECIPE_NAME = "recipe.toml"
 REPORT_NAME = "report.html"
 SCORES_NAME = "scores.json"
+README_NAME = "README.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,7 @@ def save_results(
     end = next((e for e in reversed(events) if e.get("event") == "end"), {})
     before = next((e for e in events if e.get("event") == "eval" and e.get("step") == 0), None)
     recipe = to_toml(settings)
+    learnt = ranks_of(adapter, settings.method.method)
     page = html_report(
         settings,
         events,
@@ -122,20 +124,22 @@ def save_results(
         best_step=kept.step,
         recipe=recipe,
         version=version,
-        figures=rank_figures(adapter, settings.method.method),
+        figures=[ranks.svg(learnt, f"ranks learnt by {settings.method.method}")] if learnt else (),
     )
     write_atomic(folder / REPORT_NAME, page)
-    readme = model_card(
-        settings,
-        start,
-        end,
-        before,
-        kept.scores,
-        best_step=kept.step,
-        folder=str(Path(folder.name) / ("merged" if whole is not None else name)),
-        version=version,
-    )
-    write_atomic(folder / "README.md", readme)
+    for place in (folder, adapter, *(() if whole is None else (whole,))):
+        readme = model_card(
+            settings,
+            start,
+            end,
+            before,
+            kept.scores,
+            best_step=kept.step,
+            folder=f"{folder.name}/{name}" if place == folder else f"{folder.name}/{place.name}",
+            version=version,
+            ranks=ranks.markdown(learnt),
+        )
+        write_atomic(place / README_NAME, readme)
     write_atomic(folder / SCORES_NAME, json.dumps(score_file(kept, before), indent=1, allow_nan=False) + "\n")
     return adapter, whole
 
@@ -154,13 +158,10 @@ def card_of(ready: Prepared, kept: Kept) -> ModelCard:
     data = settings.data
     scores = {} if kept.scores is None else kept.scores.scores
     languages = sorted({ready.work.data.main.window(i).language for i in range(len(ready.work.data.main))})
-    prompt: str | None = None
-    if data.prompt_share == 1 and data.prompt:
-        prompt = data.prompt
-    verbatim = data.target == "verbatim"
+    prompt, is_alone = used_prompt(data)
     return ModelCard(
-        style="verbatim" if verbatim else "fluent",
-        verbatim=verbatim,
+        style=data.target,
+        verbatim=data.target == "verbatim" and is_alone,
         prompt=prompt,
         decoding={"timestamps": True} if data.timestamps == 1 else {},
         context_seconds=data.context_seconds if data.layout == "variable" else (),
@@ -173,6 +174,19 @@ def card_of(ready: Prepared, kept: Kept) -> ModelCard:
         },
         scores={f"dev_{k}": round(v, 3) for k in HEADLINE if (v := scores.get(k)) is not None and math.isfinite(v)},
     )
+
+
+def used_prompt(data: DataSettings) -> tuple[str | None, bool]:
+    """Return the card's ``prompt``, and whether the model writes its style without a prompt.
+
+    A model is used as it was trained and scored on dev: with the prompt where every training window had it, else
+    without one. None leaves the text to `asrlsa transcribe`, which takes the same filler-rich one of the language.
+    """
+    if data.prompt_share < 1:
+        return (None, True) if data.target == "verbatim" else ("", True)
+    if data.prompt is not None:
+        return data.prompt, not data.prompt
+    return (None, False) if data.target == "verbatim" else ("", True)
 
 
 def score_file(kept: Kept, before: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -192,14 +206,9 @@ def score_file(kept: Kept, before: Mapping[str, Any] | None) -> dict[str, Any]:
     return found
 
 
-def rank_figures(adapter: Path, method: str) -> list[str]:
-    """Return the drawing of the learnt ranks, for the methods that learn them."""
-    if method not in ("s2lora", "adalora"):
-        return []
-    try:
-        return [ranks.svg(ranks.learnt_ranks(adapter), f"ranks learnt by {method}")]
-    except (AsrlsaError, NotImplementedError):
-        return []
+def ranks_of(adapter: Path, method: str) -> list[ranks.Rank]:
+    """Return the learnt ranks, for the methods that learn them."""
+    return ranks.learnt_ranks(adapter) if method in ("s2lora", "adalora") else []
 
 
 def changed_settings(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
