@@ -34,7 +34,7 @@ from typing import Any
 UTTERANCES = 8  # an update of standard and variable; a packed window holds about as much of the children's speech
 HELD_OUT = 16
 VARIANTS = ("standard", "packed", "variable", "cached")
-LR = 1e-3
+LR = 2e-4
 RATE = 16_000
 
 
