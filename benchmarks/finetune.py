@@ -13,8 +13,9 @@ cached    asrlsa finetune --train decoder: the encoder's output from the cache; 
 
 Speech a second is what was trained from the end of the first update to the end of the last, by the wall and by the CPU
 time of the process (on a machine that does other work, the CPU time is what compares). Memory is the highest resident
-size up to the last update. The check: cross entropy of held-out utterances, each padded to 30 s, before training and
-after the same amount of speech.
+size up to the last update. The check: cross entropy of held-out speech before training and after the same amount of
+speech, once of single utterances padded to 30 s (what standard trains on) and once of windows that hold several (what
+packed and cached train on, and most like what ``asrlsa transcribe`` decodes).
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ from typing import Any
 
 UTTERANCES = 8  # an update of standard and variable; a packed window holds about as much of the children's speech
 HELD_OUT = 16
+HELD_OUT_WINDOWS = 4
+BETWEEN = 0.5  # s of silence between the utterances of a held-out window
+WINDOW = 29.0  # s
 VARIANTS = ("standard", "packed", "variable", "cached")
 LR = 2e-4
 RATE = 16_000
@@ -68,25 +72,51 @@ class Clock:
         }
 
 
-def examples(data: Path, name: str, count: int, base: Any) -> list[dict[str, Any]]:
-    """The first utterances of a manifest as transformers' tutorials make them: 30 s of features, and labels."""
+def example(sound: Any, text: str, seconds: float, base: Any) -> dict[str, Any]:
+    """What transformers' tutorials make of sound and text: 30 s of features, and labels."""
     from transformers import WhisperFeatureExtractor
 
-    from asrlsa import audio
-    from asrlsa.manifest import read_rows
     from asrlsa.training.vocabulary import Vocabulary
 
     vocabulary = Vocabulary.of(base.directory)
     extractor = WhisperFeatureExtractor(feature_size=base.model.config.num_mel_bins)
-    found = []
+    features = extractor(sound, sampling_rate=RATE).input_features[0]
+    start = vocabulary.start("en")
+    labels = [*start[1:], vocabulary.no_timestamps, *vocabulary.encode(" " + text.strip()), vocabulary.eot]
+    return {"input_features": features, "labels": labels, "seconds": seconds}
+
+
+def utterances(data: Path, name: str) -> list[tuple[Any, Any]]:
+    """The rows of a manifest that have text, and what gives their sound."""
+    from asrlsa import audio
+    from asrlsa.manifest import read_rows
+
     rows = [row for row in read_rows(data / f"{name}.jsonl") if row.text]
-    for row in rows[:: max(1, len(rows) // count)][:count]:
-        sound = audio.slice_ms(audio.load(row.audio), row.start, row.end)
-        features = extractor(sound, sampling_rate=RATE).input_features[0]
-        start = vocabulary.start("en")
-        labels = [*start[1:], vocabulary.no_timestamps, *vocabulary.encode(" " + row.text.strip()), vocabulary.eot]
-        found.append({"input_features": features, "labels": labels, "seconds": (row.end - row.start) / 1000})
-    return found
+    return [(row, lambda row=row: audio.slice_ms(audio.load(row.audio), row.start, row.end)) for row in rows]
+
+
+def examples(data: Path, name: str, count: int, base: Any) -> list[dict[str, Any]]:
+    """Single utterances from all over a manifest."""
+    found = utterances(data, name)
+    found = found[:: max(1, len(found) // count)][:count]
+    return [example(sound(), row.text, (row.end - row.start) / 1000, base) for row, sound in found]
+
+
+def windows(data: Path, name: str, count: int, base: Any) -> list[dict[str, Any]]:
+    """Windows that hold consecutive utterances of one speaker."""
+    import numpy as np
+
+    silence = np.zeros(round(BETWEEN * RATE), np.float32)
+    made: list[tuple[str, list[str], Any]] = []
+    for row, sound in utterances(data, name):
+        here = np.asarray(sound(), np.float32)
+        speaker, texts, before = made[-1] if made else ("", [], here)
+        if speaker == row.speaker and len(before) + len(silence) + len(here) <= WINDOW * RATE:
+            made[-1] = (speaker, [*texts, row.text.strip()], np.concatenate([before, silence, here]))
+        else:
+            made.append((row.speaker, [row.text.strip()], here))
+    made = made[:: max(1, len(made) // count)][:count]
+    return [example(sound, " ".join(texts), len(sound) / RATE, base) for _, texts, sound in made]
 
 
 def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
@@ -112,6 +142,14 @@ def held_out_loss(model: Any, items: list[dict[str, Any]]) -> float:
             total += float(model(**batch).loss) * tokens
             count += tokens
     return total / count
+
+
+def losses(model: Any, data: Path, base: Any) -> dict[str, float]:
+    """Both held-out losses."""
+    return {
+        "loss": held_out_loss(model, examples(data, "dev", HELD_OUT, base)),
+        "loss_windows": held_out_loss(model, windows(data, "dev", HELD_OUT_WINDOWS, base)),
+    }
 
 
 def standard(data: Path, base_name: str, updates: int, out: Path) -> tuple[Clock, Any, Any]:
@@ -209,7 +247,7 @@ def worker(variant: str, data: Path, base_name: str, updates: int) -> None:
         from asrlsa.training.base import load_base
 
         base = load_base(base_name, offline=True)
-        values = {"loss": held_out_loss(base.model, examples(data, "dev", HELD_OUT, base))}
+        values = losses(base.model, data, base)
     else:
         begin = time.process_time()
         if variant == "standard":
@@ -218,7 +256,7 @@ def worker(variant: str, data: Path, base_name: str, updates: int) -> None:
             clock, model, base = ours(variant, data, base_name, updates, place / "out")
         values = clock.rates()
         values["until_first"] = clock.marks[0][1] - begin
-        values["loss"] = held_out_loss(model, examples(data, "dev", HELD_OUT, base))
+        values.update(losses(model, data, base))
     print("RESULT " + json.dumps(values))
 
 
@@ -250,7 +288,7 @@ def main() -> None:
         return
     runs: dict[str, list[dict[str, float]]] = {variant: [] for variant in options.variants}
     with tempfile.TemporaryDirectory() as place:
-        before = measure("before", options, place)["loss"]
+        before = measure("before", options, place)
         for _ in range(options.repeats):
             for variant in options.variants:
                 runs[variant].append(measure(variant, options, place))
@@ -262,17 +300,21 @@ def main() -> None:
         return statistics.median(run[key] for run in runs[variant])
 
     print(
-        f"\n{options.base}, {options.updates} updates, medians of {options.repeats}; held-out loss before {before:.3f}"
+        f"\n{options.base}, {options.updates} updates, medians of {options.repeats}; held-out loss before: "
+        f"{before['loss']:.3f} single, {before['loss_windows']:.3f} windows"
     )
-    print("variant    speech/s  by CPU   gain  gain by CPU  peak MB  speech heard  held-out loss")
+    print("| | speech s/s | by CPU | gain | gain by CPU | peak MB | speech heard | loss, single | loss, windows |")
+    print("|-|-:|-:|-:|-:|-:|-:|-:|-:|")
     first = options.variants[0]
     for variant in options.variants:
         wall, cpu = median(variant, "wall"), median(variant, "cpu")
-        gains = f"{wall / median(first, 'wall'):5.1f}  {cpu / median(first, 'cpu'):11.1f}"
-        rest = (
-            f"{median(variant, 'peak_mb'):7.0f}  {median(variant, 'speech'):10.0f} s  {median(variant, 'loss'):13.3f}"
-        )
-        print(f"{variant:9s}  {wall:8.2f}  {cpu:6.2f}  {gains}  {rest}")
+        cells = [f"{wall:.2f}", f"{cpu:.2f}", f"{wall / median(first, 'wall'):.1f}"]
+        cells += [f"{cpu / median(first, 'cpu'):.1f}", f"{median(variant, 'peak_mb'):.0f}"]
+        cells += [
+            f"{median(variant, 'speech'):.0f} s",
+            *(f"{median(variant, k):.3f}" for k in ("loss", "loss_windows")),
+        ]
+        print(f"| {variant} | " + " | ".join(cells) + " |")
     if "cached" in runs and len(runs["cached"]) > 1:
         cold, *warm = (run["until_first"] for run in runs["cached"])
         print(f"filling the cache: about {cold - statistics.median(warm):.1f} s of CPU time, once")
