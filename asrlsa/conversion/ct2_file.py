@@ -13,7 +13,10 @@ from asrlsa.model_weights import read_weights
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_TYPES: Final = ("<f4", "i1", "<i2", "<i4", "<f2")  # by CTranslate2's number
+# By CTranslate2's number. numpy has no bfloat16: here it is its 16 bits, the upper half of a float32.
+_TYPES: Final = ("<f4", "|i1", "<i2", "<i4", "<f2", "<u2")
+_FLOATS: Final = (0, 4, 5)
+_BFLOAT16: Final = 5
 _VERSION: Final = 6
 _SPECIFICATION: Final = "WhisperSpec"
 _REVISION: Final = 3
@@ -21,6 +24,8 @@ _REVISION: Final = 3
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Read a Whisper ``model.bin``; arrays are mapped from the disk. Aliases (the tied output matrix) are left out.
+
+    bfloat16 becomes float32 in memory.
 
     Raises:
         ModelError: It is no such file, is cut off, or its weights are quantised.
@@ -32,12 +37,13 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     arrays = {}
     for entry in listed:
         number = int(data[entry.offset - 5])
-        if entry.name.endswith("_scale") or number >= len(_TYPES) or (entry.shape and number not in (0, 4)):
+        if entry.name.endswith("_scale") or number >= len(_TYPES) or (entry.shape and number not in _FLOATS):
             raise ModelError(
                 f"{path}: its weights are quantised, which loses detail; take the float16 or float32 form of the model"
             )
         raw = data[entry.offset : entry.offset + entry.bytes]
-        arrays[entry.name] = np.asarray(raw.view(_TYPES[number]).reshape(entry.shape))
+        array = np.asarray(raw.view(_TYPES[number]).reshape(entry.shape))
+        arrays[entry.name] = (array.astype("<u4") << 16).view("<f4") if number == _BFLOAT16 else array
     return arrays
 
 
@@ -46,7 +52,7 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], aliases: Mappin
 
     Args:
         path: The file; an older one is replaced.
-        arrays: CTranslate2's name -> array; float32, float16 or small integers.
+        arrays: CTranslate2's name -> array; float32, float16, bfloat16 (as uint16) or small integers.
         aliases: Further names of arrays.
     """
     import numpy as np

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from asrlsa.conversion import ct2_file, tensor_file, weights
+from asrlsa.conversion.quantized import quantise
 from asrlsa.conversion.settings import (
     Tokens,
     ct2_config,
@@ -88,15 +89,20 @@ def write_ctranslate2(whisper: Whisper, folder: Path, dtype: str = "float16") ->
     Args:
         whisper: The model.
         folder: Where to.
-        dtype: ``float16`` or ``float32``.
+        dtype: One of `asrlsa.conversion.quantized.TYPES`.
 
     Raises:
         ModelError: A weight is missing or does not fit into the type.
         OSError: It can't be written.
     """
-    arrays = weights.to_ctranslate2(whisper.state, whisper.heads, dtype)
-    ct2_file.write_arrays(folder / "model.bin", arrays, weights.ALIASES)
+    arrays = quantise(weights.to_ctranslate2(whisper.state, whisper.heads, None), dtype)
+    aliases = dict(weights.ALIASES)
+    aliases |= {
+        f"{alias}_scale": f"{name}_scale" for alias, name in weights.ALIASES.items() if f"{name}_scale" in arrays
+    }
+    ct2_file.write_arrays(folder / "model.bin", arrays, aliases)
     write_json(folder / "config.json", ct2_config(whisper.generation, whisper.config, whisper.tokens))
+    write_json(folder / "generation_config.json", whisper.generation)
     vocabulary = whisper.tokens.vocabulary(arrays["decoder/embeddings/weight"].shape[0])
     write_json(folder / "vocabulary.json", vocabulary)
     _write_common(whisper, folder)

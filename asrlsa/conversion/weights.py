@@ -86,14 +86,14 @@ _KINDS: Final = {"gamma": "weight", "beta": "bias", "weight": "weight", "bias": 
 
 
 def to_ctranslate2(
-    state: Mapping[str, NDArray[Any]], heads: tuple[int, int], dtype: str = "float16"
+    state: Mapping[str, NDArray[Any]], heads: tuple[int, int], dtype: str | None = "float16"
 ) -> dict[str, NDArray[Any]]:
     """Rename and stack a state dict for `asrlsa.conversion.ct2_file.write_arrays`.
 
     Args:
         state: transformers' state dict; ``proj_out.weight`` is ignored.
         heads: Attention heads of a layer in encoder and decoder.
-        dtype: ``float16`` or ``float32``.
+        dtype: ``float16`` or ``float32``; None leaves every array's own.
 
     Raises:
         ModelError: An array is missing or does not fit into the type.
@@ -101,7 +101,7 @@ def to_ctranslate2(
     import numpy as np
 
     def cast(array: NDArray[Any]) -> NDArray[Any]:
-        return np.ascontiguousarray(finite(array, dtype))
+        return np.ascontiguousarray(finite(array, dtype) if dtype is not None else array)
 
     arrays = {name: cast(_wanted(state, key)) for name, key in _SINGLE.items()}
     for side in ("encoder", "decoder"):
