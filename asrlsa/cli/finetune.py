@@ -40,6 +40,12 @@ def finetune(
         str | None,
         typer.Option(help="all, or decoder: the encoder is frozen and run once.", rich_help_panel=_TRAINING),
     ] = None,
+    distil_decoder_layers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Distil into a decoder of so many layers; the encoder is kept.", rich_help_panel=_TRAINING
+        ),
+    ] = None,
     context: Annotated[
         str | None,
         typer.Option(help="full, or dynamic: learn windows shorter than 30 s.", rich_help_panel=_TRAINING),
@@ -78,12 +84,19 @@ def finetune(
     from asrlsa.training.logs import Display
     from asrlsa.training.recipe import load_settings
 
-    given: dict[str, dict[str, Any]] = {"model": {}, "data": _data(data), "method": {}, "train": {}}
+    given: dict[str, dict[str, Any]] = {
+        "model": {},
+        "data": _data(data),
+        "method": {},
+        "distil": {},
+        "train": {},
+    }
     flags = {
         ("model", "base"): base,
         ("model", "adapter"): None if adapter is None else str(adapter.absolute()),
         ("model", "model_parallel"): model_parallel,
         ("method", "method"): method,
+        ("distil", "decoder_layers"): distil_decoder_layers,
         ("train", "parts"): train,
         ("train", "context"): context,
         ("train", "batch"): int(batch) if batch is not None and batch.isdigit() else batch,

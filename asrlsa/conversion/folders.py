@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from asrlsa.conversion import ct2_file, tensor_file, weights
+from asrlsa.conversion.pruned import configured_heads
 from asrlsa.conversion.quantized import quantise
 from asrlsa.conversion.settings import (
     Tokens,
@@ -70,8 +71,7 @@ def read_whisper(folder: Path) -> Whisper:
     if not is_transformers(folder):
         arrays = ct2_file.read_arrays(folder / "model.bin")
         state, tokens = weights.to_transformers(arrays), Tokens.of(folder)
-        heads = int(arrays["encoder/num_heads"]), int(arrays["decoder/num_heads"])
-        config = whisper_config(state, heads, tokens)
+        config = whisper_config(state, configured_heads(arrays), tokens)
         return Whisper(state, config, generation_config(read_json(folder / "config.json"), config, tokens), tokens)
     config = read_json(folder / "config.json")
     if config.get("model_type") != "whisper":

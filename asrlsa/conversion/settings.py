@@ -106,8 +106,8 @@ def whisper_config(state: Mapping[str, NDArray[Any]], heads: tuple[int, int], to
         "decoder_layers": layers(state, "decoder"),
         "encoder_attention_heads": heads[0],
         "decoder_attention_heads": heads[1],
-        "encoder_ffn_dim": state["model.encoder.layers.0.fc1.weight"].shape[0],
-        "decoder_ffn_dim": state["model.decoder.layers.0.fc1.weight"].shape[0],
+        "encoder_ffn_dim": _widest(state, "encoder"),
+        "decoder_ffn_dim": _widest(state, "decoder"),
         "max_source_positions": state["model.encoder.embed_positions.weight"].shape[0],
         "max_target_positions": state["model.decoder.embed_positions.weight"].shape[0],
         "activation_function": "gelu",
@@ -120,6 +120,12 @@ def whisper_config(state: Mapping[str, NDArray[Any]], heads: tuple[int, int], to
         "begin_suppress_tokens": None,
         "suppress_tokens": None,
     }
+
+
+def _widest(state: Mapping[str, NDArray[Any]], side: str) -> int:
+    """Feed-forward units of the layer that has most: pruning may leave layers of different sizes."""
+    every = range(layers(state, side))
+    return int(max(state[f"model.{side}.layers.{k}.fc1.weight"].shape[0] for k in every))
 
 
 def generation_config(ct2: Mapping[str, Any], config: Mapping[str, Any], tokens: Tokens) -> dict[str, Any]:

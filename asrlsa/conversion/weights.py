@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from asrlsa.conversion.pruned import even_heads
 from asrlsa.errors import ModelError
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def to_ctranslate2(
     def cast(array: NDArray[Any]) -> NDArray[Any]:
         return np.ascontiguousarray(finite(array, dtype) if dtype is not None else array)
 
+    state, heads, more = even_heads(state, heads)
     arrays = {name: cast(_wanted(state, key)) for name, key in _SINGLE.items()}
     for side in ("encoder", "decoder"):
         for new, old in (("gamma", "weight"), ("beta", "bias")):
@@ -117,7 +119,7 @@ def to_ctranslate2(
                 if side == "decoder" or not local.startswith("attention"):
                     for kind in ("weight", "bias"):
                         arrays[f"{here}/{local}/{kind}"] = cast(np.concatenate(_parts(state, prefix, parts, kind)))
-    return arrays | _settings(heads)
+    return arrays | _settings(heads) | more
 
 
 def _parts(state: Mapping[str, NDArray[Any]], prefix: str, parts: tuple[str, ...], kind: str) -> list[NDArray[Any]]:

@@ -26,6 +26,7 @@ from safetensors.torch import save_file
 from asrlsa.conversion import adapters
 from asrlsa.conversion.cached import merged, require_base
 from asrlsa.conversion.folders import building, is_transformers, read_whisper, write_transformers
+from asrlsa.conversion.weights import layers
 from asrlsa.errors import ModelError, OutputError
 from asrlsa.model_card import CARD_NAME, ModelCard, read_card, write_card
 from asrlsa.models import adapter_base
@@ -148,7 +149,13 @@ def merge(folder: Path, out: Path, *, dtype: str = "float16", offline: bool = Fa
 
 def _save_full(folder: Path, state: Mapping[str, torch.Tensor], base: Base) -> None:
     arrays = {name: p.detach().float().cpu().numpy() for name, p in state.items() if name != "proj_out.weight"}
-    write_transformers(dataclasses.replace(read_whisper(base.directory), state=arrays), folder, "float32")
+    whisper = read_whisper(base.directory)
+    count = layers(arrays, "decoder")
+    if count != whisper.config["decoder_layers"]:  # distilled
+        heads = {"alignment_heads": getattr(base.model.generation_config, "alignment_heads")}  # noqa: B009
+        config = {**whisper.config, "decoder_layers": count}
+        whisper = dataclasses.replace(whisper, config=config, generation={**whisper.generation, **heads})
+    write_transformers(dataclasses.replace(whisper, state=arrays), folder, "float32")
 
 
 def _save_peft(folder: Path, attached: Attached, base: Base, state: Mapping[str, torch.Tensor] | None) -> None:
@@ -184,6 +191,7 @@ def _write(folder: Path, config: PeftConfig, tensors: Mapping[str, torch.Tensor]
     config.save_pretrained(str(folder))
     whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     save_file(whole, str(folder / adapters.WEIGHTS), metadata={"format": "pt"})
+    (folder / adapters.WEIGHTS).chmod(0o644)  # safetensors lets nobody else read what it writes
 
 
 def _settings(folder: Path) -> MethodSettings:

@@ -13,6 +13,7 @@ from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalG
 from asrlsa.conversion.folders import Whisper, read_whisper
 from asrlsa.errors import ModelError
 from asrlsa.models import HUB_NAMES, find_folder
+from asrlsa.training.pruning import fit_shapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,8 @@ def build_model(
     config = WhisperConfig.from_dict(known, attn_implementation=attention, use_cache=False)
     with torch.device("meta"):
         model = WhisperForConditionalGeneration(config)
+    # What was taken out by pruning stands in no configuration, only in the shapes.
+    fit_shapes(model, {key: tuple(array.shape) for key, array in whisper.state.items()})
     state = {key: _tensor(array, dtype, device) for key, array in whisper.state.items()}
     wanted = {key: tuple(value.shape) for key, value in model.state_dict().items() if key != "proj_out.weight"}
     have = {key: tuple(value.shape) for key, value in state.items()}

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import WhisperForConditionalGeneration
 
-from asrlsa.training.settings import LossSettings
+from asrlsa.training.settings import DistilSettings, LossSettings
 
 IGNORED = -100  # label of a token that is not learnt
 _CHUNK_VALUES = 1 << 24  # logits held at once on a GPU, in values; 64 MB in float32
@@ -40,6 +40,7 @@ class _ChunkedLoss(torch.autograd.Function):
         base: Tensor | None,
         base_weight: Tensor | None,
         pull: float,
+        temperature: float,
     ) -> tuple[Tensor, Tensor]:
         wants_hidden, wants_weight = ctx.needs_input_grad[0], ctx.needs_input_grad[1]
         grad_hidden = torch.empty_like(hidden) if wants_hidden else None
@@ -50,6 +51,7 @@ class _ChunkedLoss(torch.autograd.Function):
             part = slice(begin, begin + chunk)
             logits = F.linear(hidden[part], weight).float()
             log_p = torch.log_softmax(logits, -1)
+            soft = log_p if temperature == 1 else torch.log_softmax(logits / temperature, -1)
             del logits
             gold, share = labels[part, None], token_weights[part]
             loss = -(1 - smoothing) * log_p.gather(1, gold).squeeze(1)
@@ -59,17 +61,22 @@ class _ChunkedLoss(torch.autograd.Function):
             log_q = None
             if base is not None:
                 other = weight if base_weight is None else base_weight
-                log_q = torch.log_softmax(F.linear(base[part], other).float(), -1)
-                divergence += (log_q.exp() * (log_q - log_p)).sum()
+                log_q = torch.log_softmax(F.linear(base[part], other).float() / temperature, -1)
+                divergence += temperature**2 * (log_q.exp() * (log_q - soft)).sum()
             if not (wants_hidden or wants_weight):
                 continue
-            p = log_p.exp_()
-            grad = p * share[:, None] if log_q is None else p * (share + pull)[:, None]
+            if log_q is None:
+                grad = log_p.exp_() * share[:, None]
+            elif temperature == 1:
+                grad = log_p.exp_() * (share + pull)[:, None]
+            else:
+                grad = log_p.exp_() * share[:, None]
+                grad += (pull * temperature) * soft.exp_()
             grad.scatter_add_(1, gold, -(1 - smoothing) * share[:, None])
             if smoothing:
                 grad -= (smoothing / grad.shape[1]) * share[:, None]
             if log_q is not None:
-                grad -= pull * log_q.exp_()
+                grad -= (pull * temperature) * log_q.exp_()
             grad = grad.to(hidden.dtype)
             if grad_hidden is not None:
                 torch.mm(grad, weight, out=grad_hidden[part])
@@ -84,7 +91,7 @@ class _ChunkedLoss(torch.autograd.Function):
         hidden, weight = ctx.saved_tensors
         scale = grads[0]
         given = [None if g is None else g * scale.to(g.dtype) for g in (hidden, weight)]
-        return (*given, None, None, None, None, None, None, None)
+        return (*given, None, None, None, None, None, None, None, None)
 
 
 def chunk_rows(classes: int, device: torch.device) -> int:
@@ -103,6 +110,7 @@ def token_loss(
     base: Tensor | None = None,
     base_weight: Tensor | None = None,
     pull: float = 0.0,
+    temperature: float = 1.0,
     linear: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Sum over tokens of the cross entropy, plus ``pull`` times the divergence from the base model.
@@ -120,6 +128,8 @@ def token_loss(
         base: Decoder output (N, D) of the base model for the same tokens; None has no divergence.
         base_weight: Output embeddings of the base model; None where they are ``weight``.
         pull: Weight of the divergence.
+        temperature: T that both sides' logits are divided by for the divergence, which is multiplied by T squared so
+            that its gradient keeps its size (Hinton et al., https://arxiv.org/abs/1503.02531).
         linear: Use PyTorch's own fused `linear_cross_entropy` where it can do what is asked for.
 
     Returns:
@@ -142,7 +152,7 @@ def token_loss(
         hidden = hidden.to(weight.dtype)
     with torch.autocast(hidden.device.type, enabled=False):
         found: tuple[Tensor, Tensor] = _ChunkedLoss.apply(  # type: ignore[no-untyped-call]
-            hidden, weight, labels, token_weights.float(), smoothing, rows, base, base_weight, pull
+            hidden, weight, labels, token_weights.float(), smoothing, rows, base, base_weight, pull, temperature
         )
     return found
 
@@ -155,6 +165,7 @@ class LossHead:
         timestamp_begin: Id of ``<|0.00|>``; the tokens from there on are timestamps.
         as_base: Context in which the model computes what the base did; None where there is no divergence.
         teacher: A frozen copy of the base for methods that change the weights themselves; used instead of ``as_base``.
+        distil: How ``teacher`` is learnt from at every token; None where it is there for the fluent rows only.
     """
 
     def __init__(
@@ -164,12 +175,14 @@ class LossHead:
         *,
         as_base: Base | None = None,
         teacher: WhisperForConditionalGeneration | None = None,
+        distil: DistilSettings | None = None,
     ) -> None:
         """Keep what every forward pass needs."""
         self.settings = settings
         self.timestamp_begin = timestamp_begin
         self.as_base = as_base
         self.teacher = teacher
+        self.distil = distil
 
     def weights(self, labels: Tensor) -> Tensor | None:
         """Weight of each token of ``labels`` (any shape); None where all weigh 1."""
@@ -206,6 +219,8 @@ class LossHead:
         inputs["use_cache"] = False
         labels = labels.to(model.proj_out.weight.device)
         learnt = labels != IGNORED
+        if self.distil is not None and self.teacher is not None and model.training:
+            return self._distilled(model, self.teacher, self.distil, labels, learnt, num_items_in_batch, inputs)
         keep = fluent.to(labels.device)[:, None] & learnt if fluent is not None and self.settings.kl > 0 else None
         base = base_weight = None
         if keep is not None and bool(keep.any()):
@@ -219,11 +234,47 @@ class LossHead:
             pulled, divergence = self._sum(hidden[keep], model.proj_out.weight, labels[keep], base, base_weight)
             total = total + pulled
             found["divergence"] = divergence / keep.sum()
-        divisor = self.count(labels).clamp(min=1) if num_items_in_batch is None else num_items_in_batch
-        if isinstance(divisor, Tensor):
-            divisor = divisor.to(total.device)
         # Rows without any label still have to reach every parameter: DDP waits for the gradient of each.
-        return {"loss": total / divisor + 0.0 * hidden.float().sum(), **found}
+        return {"loss": total / self._divisor(labels, num_items_in_batch) + 0.0 * hidden.float().sum(), **found}
+
+    def _divisor(self, labels: Tensor, given: Tensor | int | None) -> Tensor | int:
+        divisor = self.count(labels).clamp(min=1) if given is None else given
+        return divisor.to(labels.device) if isinstance(divisor, Tensor) else divisor
+
+    def _distilled(
+        self,
+        model: WhisperForConditionalGeneration,
+        teacher: WhisperForConditionalGeneration,
+        distil: DistilSettings,
+        labels: Tensor,
+        learnt: Tensor,
+        num_items_in_batch: Tensor | int | None,
+        inputs: dict[str, Any],
+    ) -> dict[str, Tensor]:
+        """``ce`` times the cross entropy plus ``kl`` times the divergence from the teacher, at every learnt token."""
+        if "encoder_outputs" not in inputs and teacher.model.encoder is model.model.encoder:
+            with torch.no_grad():  # one frozen encoder serves both
+                encoded = model.model.encoder(inputs.pop("input_features")).last_hidden_state
+            inputs["encoder_outputs"] = (encoded,)
+        with torch.no_grad():
+            target = teacher.model(**inputs).last_hidden_state[learnt]
+        hidden = model.model(**inputs).last_hidden_state
+        weights = self.weights(labels[learnt])
+        weights = torch.ones(len(target), device=target.device) if weights is None else weights
+        total, divergence = token_loss(
+            hidden[learnt],
+            model.proj_out.weight,
+            labels[learnt],
+            token_weights=distil.ce * weights,
+            smoothing=self.settings.label_smoothing,
+            chunk=self.settings.chunk,
+            base=target,
+            base_weight=teacher.proj_out.weight,
+            pull=distil.kl,
+            temperature=distil.temperature,
+        )
+        loss = total / self._divisor(labels, num_items_in_batch) + 0.0 * hidden.float().sum()
+        return {"loss": loss, "divergence": divergence / max(len(target), 1)}
 
     def _sum(
         self, hidden: Tensor, weight: Tensor, labels: Tensor, base: Tensor | None = None, other: Tensor | None = None

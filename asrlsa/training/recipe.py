@@ -17,6 +17,7 @@ from asrlsa.training.data_settings import DataSettings
 from asrlsa.training.methods import MethodSettings
 from asrlsa.training.settings import (
     TABLES,
+    DistilSettings,
     FileSettings,
     FinetuneSettings,
     LossSettings,
@@ -35,8 +36,10 @@ _CLASSES: Final[dict[str, tuple[tuple[str, Any], ...]]] = {
     "data": (("files", FileSettings), ("data", DataSettings)),
     "method": (("method", MethodSettings),),
     "loss": (("loss", LossSettings),),
+    "distil": (("distil", DistilSettings),),
     "train": (("train", TrainSettings),),
 }
+DISTIL_LR: Final = 1e-4  # Distil-Whisper's
 _PATHS: Final = {"data": ("train", "dev", "cache"), "loss": ("fluent",), "train": ("deepspeed",), "model": ("adapter",)}
 
 
@@ -57,22 +60,27 @@ def load_settings(
     tables: dict[str, dict[str, Any]] = {name: {} for name in TABLES}
     if recipe is not None:
         for name, values in _read(Path(recipe)).items():
-            for key, value in _absolute(name, values, Path(recipe)).items():
+            for key, value in _absolute(name, values, Path(recipe).parent).items():
                 _put(tables, name, key, value, f"{recipe}: ")
     for change in changes:
         path, equals, text = change.partition("=")
         name, dot, key = path.strip().partition(".")
         if not (equals and dot and key):
             raise ConfigError(f"--set {change!r}: give table.key=value, such as train.steps=100")
-        _put(tables, name, key, _value(text.strip()), f"--set {change}: ")
+        values = _absolute(name, {key: _value(text.strip())}, Path())
+        _put(tables, name, key, values[key], f"--set {change}: ")
     for name, chosen in (given or {}).items():
-        for key, value in chosen.items():
+        for key, value in _absolute(name, chosen, Path()).items():
             _put(tables, name, key, value, "")
     # A layout follows from the context, and the other way round, where only one of them is given.
     if tables["train"].get("context") == "dynamic":
         tables["data"].setdefault("layout", "variable")
     elif tables["data"].get("layout") == "variable":
         tables["train"].setdefault("context", "dynamic")
+    if tables["distil"].get("decoder_layers"):
+        tables["train"].setdefault("parts", "decoder")
+        tables["train"].setdefault("lr", DISTIL_LR)
+        tables["method"].setdefault("method", "full")
     made = {}
     for name, classes in _CLASSES.items():
         for attribute, kind in classes:
@@ -113,15 +121,15 @@ def _read(recipe: Path) -> dict[str, dict[str, Any]]:
     return dict(found)
 
 
-def _absolute(table: str, values: Mapping[str, Any], recipe: Path) -> dict[str, Any]:
-    """Take the paths of a recipe from its folder."""
+def _absolute(table: str, values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Take relative paths from a folder: the recipe's own, or the one that a command is given in."""
     found = dict(values)
     for key in _PATHS.get(table, ()):
         value = found.get(key)
         if isinstance(value, str) and value:
-            found[key] = str((recipe.parent / Path(value).expanduser()).absolute())
+            found[key] = str((folder / Path(value).expanduser()).absolute())
     if table == "model" and isinstance(base := found.get("base"), str) and base.startswith(("./", "../", "~")):
-        found["base"] = str((recipe.parent / Path(base).expanduser()).absolute())
+        found["base"] = str((folder / Path(base).expanduser()).absolute())
     return found
 
 

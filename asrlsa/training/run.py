@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import os
 from collections.abc import Callable, Iterator
@@ -31,6 +30,7 @@ from asrlsa.training.base import Base, load_base
 from asrlsa.training.data_settings import DataSettings
 from asrlsa.training.dataset import WindowDataset, make_dataset
 from asrlsa.training.dev import DevSet
+from asrlsa.training.distil import labelled_rows, student_of, teacher_of
 from asrlsa.training.encoder_cache import EncoderCache
 from asrlsa.training.features import MAX_FRAMES
 from asrlsa.training.loaders import MixedDataset
@@ -39,6 +39,7 @@ from asrlsa.training.loss import LossHead, install_loss
 from asrlsa.training.methods import Attached, attach
 from asrlsa.training.model_parallel import parse_devices, split
 from asrlsa.training.plan import bucket_lengths, count_steps, describe_sizes, start_event, steps_per_epoch
+from asrlsa.training.pruning import hold_zeros
 from asrlsa.training.settings import FinetuneSettings
 from asrlsa.training.short_context import allow_short_context
 from asrlsa.training.trainer import VerbatimTrainer, Work
@@ -123,11 +124,15 @@ def prepare(settings: FinetuneSettings, report: Report, *, dry: bool = False) ->
         settings.model.base, dtype=dtype, offline=settings.model.offline, attention=settings.model.attention
     )
     vocabulary = Vocabulary.of(base.directory)
-    data = read_data(settings, vocabulary, base)
+    data = read_data(settings, vocabulary, base, note, dry=dry)
     dev = read_dev(settings, vocabulary, base)
     if settings.train.parts == "decoder" and not dry:
         cache_encoder(settings, data, base, device, report)
-    head = LossHead(settings.loss, vocabulary.timestamp_begin, teacher=teacher_of(settings, base, device))
+    teacher = teacher_of(settings, base, device)
+    head = LossHead(settings.loss, vocabulary.timestamp_begin, teacher=teacher)
+    if settings.distil.decoder_layers:
+        head.distil = settings.distil
+        base = student_of(base, settings.distil.decoder_layers, share_encoder=settings.train.parts == "decoder")
     steps = settings.train.steps
     sizes = fixed_sizes(settings, data)
     if sizes is not None and min(sizes.values()) != settings.train.batch:
@@ -138,6 +143,8 @@ def prepare(settings: FinetuneSettings, report: Report, *, dry: bool = False) ->
     attached = adapt(settings, base, steps or 1)
     if head.teacher is None and settings.loss.kl > 0:
         head.as_base = attached.as_base
+    if settings.train.keep_zeros:
+        note(f"keep_zeros: {hold_zeros(attached.model):,} weights are zero and stay zero")
     whisper = whisper_of(attached.model)
     if settings.data.layout == "variable":
         allow_short_context(whisper)
@@ -199,13 +206,17 @@ def read_rows_of(path: str, name: str) -> list[Row]:
     return rows
 
 
-def read_data(settings: FinetuneSettings, vocabulary: Vocabulary, base: Base) -> MixedDataset:
-    """Read and pack the training rows, and the fluent ones."""
+def read_data(
+    settings: FinetuneSettings, vocabulary: Vocabulary, base: Base, note: Callable[[str], None], *, dry: bool = False
+) -> MixedDataset:
+    """Read and pack the training rows (for distillation those that the base agrees with), and the fluent ones."""
     mels = int(base.model.config.num_mel_bins)
     seed = settings.train.seed
-    main = make_dataset(
-        read_rows_of(settings.files.train, "data.train"), settings.data, vocabulary, n_mels=mels, seed=seed
-    )
+    rows = read_rows_of(settings.files.train, "data.train")
+    if settings.distil.decoder_layers and not dry:
+        with first_process_first(choose_device(settings.train.device)):
+            rows = labelled_rows(rows, settings, base, note)
+    main = make_dataset(rows, settings.data, vocabulary, n_mels=mels, seed=seed)
     fluent = None
     if settings.loss.fluent:
         rows = read_rows_of(settings.loss.fluent, "loss.fluent")
@@ -256,16 +267,6 @@ def whisper_of(model: Any) -> WhisperForConditionalGeneration:
     if not isinstance(found, WhisperForConditionalGeneration):
         raise ModelError("the model is no Whisper")
     return found
-
-
-def teacher_of(settings: FinetuneSettings, base: Base, device: torch.device) -> Any:
-    """Return a frozen copy of the base where the method changes the base itself and a divergence is asked for."""
-    if settings.loss.kl <= 0 or settings.method.method != "full":
-        return None
-    teacher: Any = copy.deepcopy(base.model)
-    teacher.to(device)
-    teacher.requires_grad_(False)
-    return teacher
 
 
 def cache_encoder(
@@ -358,6 +359,7 @@ def batch_key(settings: FinetuneSettings, base: Base, device: torch.device, dtyp
             "types": [str(dtype), precision, settings.model.attention, settings.model.model_parallel],
             "checkpointing": settings.train.gradient_checkpointing,
             "parts": settings.train.parts,
+            "distil": settings.distil.decoder_layers,
             "loss": [settings.loss.kind, settings.loss.chunk],
             "torch": torch.__version__,
         }

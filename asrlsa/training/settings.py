@@ -13,13 +13,14 @@ from asrlsa.scoring.metrics import METRICS
 from asrlsa.training.data_settings import DataSettings
 from asrlsa.training.methods import MethodSettings
 
-TABLES: Final = ("model", "data", "method", "loss", "train")
+TABLES: Final = ("model", "data", "method", "loss", "distil", "train")
 DTYPES: Final = ("auto", "float32", "bfloat16", "float16")
 ATTENTION: Final = ("sdpa", "eager", "flash_attention_2")
 SCHEDULES: Final = ("cosine", "linear", "constant")
 LOGS: Final = ("jsonl", "tensorboard", "wandb")
 LOSSES: Final = ("auto", "chunked", "linear")
 PARTS: Final = ("all", "decoder")
+LABELS: Final = ("text", "teacher")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,44 @@ class LossSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class DistilSettings:
+    """A smaller decoder that learns from the base, as Distil-Whisper does (https://arxiv.org/abs/2311.00430).
+
+    Where ``decoder_layers`` is given, other defaults change: ``train.parts = "decoder"`` (the encoder is kept and runs
+    once), ``method.method = "full"`` and ``train.lr = 1e-4``.
+    """
+
+    decoder_layers: int = 0
+    """Decoder layers of the result, copied from the base's: the first, the last, and evenly spaced ones between them.
+    0 distils nothing."""
+
+    temperature: float = 2.0
+    """T by which the logits of both are divided in the divergence."""
+
+    ce: float = 0.8
+    """Weight of the cross entropy of the text."""
+
+    kl: float = 1.0
+    """Weight of the divergence from the base's distribution, times T squared."""
+
+    labels: str = "text"
+    """``text`` learns the manifest's texts, with every disfluency that they have. ``teacher`` learns what the base
+    writes (its pseudo labels), as Distil-Whisper does: for texts that are not verbatim themselves."""
+
+    max_wer: float = 10.0
+    """Rows are left out where the base's text differs from the manifest's by a higher word error rate in %. It is
+    computed on fluent forms: a filler, repetition or fragment that only one of them has removes no row. 0 keeps all."""
+
+    def __post_init__(self) -> None:
+        """Check every value; raises ConfigError."""
+        _choice("distil.labels", self.labels, LABELS)
+        for name in ("decoder_layers", "ce", "kl", "max_wer"):
+            _require(getattr(self, name) >= 0, f"distil.{name}", getattr(self, name), "a number from 0")
+        _require(self.temperature > 0, "distil.temperature", self.temperature, "a number above 0")
+        _require(self.ce + self.kl > 0, "distil.ce", self.ce, "a weight above 0 for distil.ce or distil.kl")
+
+
+@dataclass(frozen=True, slots=True)
 class TrainSettings:
     """How long, how fast, and what is written on the way. A step is one update of the weights."""
 
@@ -129,6 +168,10 @@ class TrainSettings:
     parts: str = "all"
     """``decoder`` freezes the encoder and computes its output once, for all epochs: 12 to 20 times faster, without
     augmentation of the sound. ``all`` trains what the method's targets name."""
+
+    keep_zeros: bool = False
+    """Weights of attention and feed-forward matrices that are zero in the base stay zero: recovers a model that was
+    pruned by magnitude. Needs ``method.method = "full"``."""
 
     context: str = "full"
     """``dynamic`` runs the encoder on windows at their own length (``data.layout = "variable"``), and the model's card
@@ -237,13 +280,14 @@ class TrainSettings:
 
 @dataclass(frozen=True, slots=True)
 class FinetuneSettings:
-    """A whole recipe: ``[model]``, ``[data]`` (files and windows), ``[method]``, ``[loss]``, ``[train]``."""
+    """A recipe: ``[model]``, ``[data]`` (files and windows), ``[method]``, ``[loss]``, ``[distil]``, ``[train]``."""
 
     model: ModelSettings = field(default_factory=ModelSettings)
     files: FileSettings = field(default_factory=FileSettings)
     data: DataSettings = field(default_factory=DataSettings)
     method: MethodSettings = field(default_factory=MethodSettings)
     loss: LossSettings = field(default_factory=LossSettings)
+    distil: DistilSettings = field(default_factory=DistilSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
 
     def __post_init__(self) -> None:
@@ -266,6 +310,19 @@ class FinetuneSettings:
             raise ConfigError("train.fsdp and train.deepspeed exclude each other")
         if self.model.model_parallel and (self.train.fsdp or self.train.deepspeed):
             raise ConfigError("model.model_parallel can't be combined with train.fsdp or train.deepspeed")
+        sharded = self.train.fsdp or self.train.deepspeed
+        if self.train.keep_zeros and (self.method.method != "full" or sharded):
+            raise ConfigError("train.keep_zeros needs method.method = full, without train.fsdp or train.deepspeed")
+        if not self.distil.decoder_layers:
+            return
+        if self.method.method != "full":
+            raise ConfigError(f"distil.decoder_layers needs method.method = full, not {self.method.method}")
+        if self.model.adapter or self.model.model_parallel or sharded:
+            raise ConfigError(
+                "distil.decoder_layers excludes model.adapter, model.model_parallel, train.fsdp and train.deepspeed"
+            )
+        if self.loss.fluent:
+            raise ConfigError("distil.decoder_layers pulls every row to the base: leave loss.fluent and loss.kl out")
 
     def tables(self) -> dict[str, dict[str, Any]]:
         """Return every value by table and key, as a recipe has them."""
