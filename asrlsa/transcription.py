@@ -387,6 +387,7 @@ def load_recogniser(model: Model, options: TranscribeOptions) -> Recogniser:
         compute_type=options.compute_type,
         threads=options.threads,
         side_by_side=not options.low_memory,
+        window_ms=options.window_ms,
     )
 
 
@@ -437,6 +438,7 @@ def recognise_options(model: Model, options: TranscribeOptions, recogniser: Reco
         decoding=decoding,
         batch_size=options.batch_size or batch_size(model.name, recogniser.device),
         align=options.align,
+        window_ms=options.window_ms,
         speaker_model=options.speaker_model,
         offline=options.offline,
     )

@@ -26,6 +26,7 @@ FRAMES_PER_SECOND = 100  # mel frames
 MAX_FRAMES = 30 * FRAMES_PER_SECOND  # the encoder's full context
 SHORT_FRAMES = 10 * FRAMES_PER_SECOND  # windows up to this length …
 SHORT_CONTEXT = 15 * FRAMES_PER_SECOND  # … are padded to this one only
+SILENCE_FRAMES = 5 * FRAMES_PER_SECOND  # what windows that are to be short get behind their speech
 MAX_LENGTH = 448  # decoder positions of every Whisper
 SPACELESS = frozenset({"zh", "ja", "th", "lo", "my", "yue"})  # written without spaces: every token group is a word
 MAX_PROMPT = 200  # prompt tokens; leaves room for the longest 30 s of speech
@@ -122,44 +123,40 @@ class Recogniser:
         compute_type: str = "default",
         threads: int = 0,
         side_by_side: bool = True,
+        window_ms: int = 0,
     ) -> None:
         """Load the model.
 
         Args:
             model: What ``resolve_model`` found.
             device: ``auto``, ``cpu`` or ``cuda``.
-            compute_type: CTranslate2's ``int8``, ``float16``, …; ``default`` is int8 on CPU and float16 on GPU.
+            compute_type: CTranslate2's ``int8``, ``float16``, …; ``default`` is int8 on CPU and float16 on GPU, or what
+                the model's card says that it is stored in, where the device has it.
             threads: CPU threads; 0 takes the physical cores that this process may use, at most 8.
             side_by_side: Share the cores between ``encode`` and ``decode``; False gives every call all of them, for
                 one window at a time.
+            window_ms: The longest window that will come, where it is to be shorter than Whisper's 30 s: the encoder's
+                input is then at most 5 s longer, which needs less memory.
 
         Raises:
             ModelError: The device or compute type can't be used here, or the model is damaged.
         """
-        import ctranslate2
-        import tokenizers
-
         self.model = model
         self.device = _device(device)
-        self.compute_type = _compute_type(compute_type, self.device)
-        cores = threads or available_cores()
-        halves = 2 if side_by_side and self.device == "cpu" and cores > 1 else 1
-        try:
-            self._whisper: Any = ctranslate2.models.Whisper(
-                str(model.directory),
-                device=self.device,
-                compute_type=self.compute_type,
-                inter_threads=halves,
-                intra_threads=max(1, cores // halves),
-            )
-            self._tokenizer: Any = tokenizers.Tokenizer.from_file(str(model.directory / "tokenizer.json"))
-        except (RuntimeError, ValueError, OSError) as error:
-            raise ModelError(
-                f"model {model.name!r} can't be loaded on {self.device} as {self.compute_type}: {error}"
-            ) from error
-        self._extractor = _extractor(self._whisper.n_mels)
+        self.compute_type = _compute_type(compute_type, self.device, model.card.compute_type if model.card else "")
+        self._cores = threads or available_cores()
+        self._halves = 2 if side_by_side and self.device == "cpu" and self._cores > 1 else 1
+        self._whisper: Any = None
+        self._tokenizer: Any = None
         self._languages: dict[str, Any] = {}
         self._contexts = model.card.context_seconds if model.card is not None else ()
+        self._short: tuple[tuple[int, int], ...] = ((SHORT_FRAMES, SHORT_CONTEXT),)
+        if window_ms:
+            longest = window_ms * FRAMES_PER_SECOND // 1000
+            self._short = (*self._short, (longest, min(MAX_FRAMES, longest + SILENCE_FRAMES)))
+        self.restore()
+        whisper: Any = self._whisper
+        self._extractor = _extractor(whisper.n_mels)
 
     @property
     def multilingual(self) -> bool:
@@ -167,28 +164,41 @@ class Recogniser:
         return bool(self._whisper.is_multilingual)
 
     def release(self) -> None:
-        """Let go of the weights until `restore`; nothing may be running."""
-        self._whisper.unload_model()
+        """Let go of weights and tokenizer until `restore`; nothing may be running, and nothing is known meanwhile."""
+        self._whisper = self._tokenizer = None
+        self._languages.clear()
 
     def restore(self) -> None:
-        """Load the weights again where `release` has let go of them.
+        """Load the model again where `release` has let go of it.
 
         Raises:
-            ModelError: They are damaged now, or memory ran out.
+            ModelError: It is damaged now, or memory ran out.
         """
-        if self._whisper.model_is_loaded:
+        import ctranslate2
+        import tokenizers
+
+        if self._whisper is not None:
             return
         try:
-            self._whisper.load_model()
+            self._whisper = ctranslate2.models.Whisper(
+                str(self.model.directory),
+                device=self.device,
+                compute_type=self.compute_type,
+                inter_threads=self._halves,
+                intra_threads=max(1, self._cores // self._halves),
+            )
+            self._tokenizer = tokenizers.Tokenizer.from_file(str(self.model.directory / "tokenizer.json"))
         except (RuntimeError, ValueError, OSError) as error:
-            raise ModelError(f"model {self.model.name!r} can't be loaded again: {error}") from error
+            raise ModelError(
+                f"model {self.model.name!r} can't be loaded on {self.device} as {self.compute_type}: {error}"
+            ) from error
 
     def features(self, audio: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the log-mel features of up to 30 s of audio (samples,), padded with silence.
 
         The shape is (n_mels, 3000). Windows of up to 10 s become 15 s, which halves the work: stock models read that as
         well (docs/log.md), but need silence after the speech. A model whose card says what input lengths it was trained
-        for gets those.
+        for gets those. What `window_ms` says goes for windows up to it.
         """
         import numpy as np
         from faster_whisper.audio import pad_or_trim
@@ -196,8 +206,8 @@ class Recogniser:
         mel = self._extractor(audio)[..., :MAX_FRAMES]
         fits = (round(s * FRAMES_PER_SECOND) for s in self._contexts)
         length = next((frames for frames in fits if frames >= mel.shape[-1]), MAX_FRAMES)
-        if not self._contexts and mel.shape[-1] <= SHORT_FRAMES:
-            length = SHORT_CONTEXT
+        if not self._contexts:
+            length = next((padded for upto, padded in self._short if mel.shape[-1] <= upto), length)
         return np.ascontiguousarray(pad_or_trim(mel, length), dtype=np.float32)
 
     def encode(self, features: Sequence[NDArray[np.float32]]) -> Encoded:
@@ -282,18 +292,17 @@ class Recogniser:
             )
             for i, result in zip(picked, generated, strict=True):
                 results[i] = result
-        text = ((begin, r.sequences_ids[0]) for begin, r in zip(known, results, strict=True))
-        tokens = [[*begin, *(t for t in written if t < self._text_end)] for begin, written in text]
+        tokens = [[t for t in r.sequences_ids[0] if t < self._text_end] for r in results]  # the prefix included
         words = self._align(encoded, tokens, durations, language)
         return [
             Decoded(
                 words=tuple(word for word, _ in w),
                 average_log_probability=float(r.scores[0]) if r.scores else 0.0,
                 no_speech_probability=float(r.no_speech_prob),
-                truncated=len(row) + len(r.sequences_ids[0]) >= length,
+                truncated=len(row) - len(begin) + len(r.sequences_ids[0]) >= length,
                 pieces=tuple(pieces for _, pieces in w),
             )
-            for row, r, w in zip(rows, results, words, strict=True)
+            for row, begin, r, w in zip(rows, known, results, words, strict=True)
         ]
 
     @property
@@ -417,12 +426,14 @@ def _device(device: str) -> str:
     return device
 
 
-def _compute_type(compute_type: str, device: str) -> str:
+def _compute_type(compute_type: str, device: str, stored: str) -> str:
+    """Settle the type to compute in: what is asked for, else what the model is stored in, else the device's usual."""
     import ctranslate2
 
-    if compute_type == "default":
-        return "int8" if device == "cpu" else "float16"
     supported = ctranslate2.get_supported_compute_types(device)
+    if compute_type == "default":
+        usual = "int8" if device == "cpu" else "float16"
+        return stored if stored in supported else usual
     if compute_type not in supported:
         raise ModelError(
             f"compute type {compute_type!r} does not run on this {device}; it can do {', '.join(sorted(supported))}"

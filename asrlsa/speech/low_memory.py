@@ -1,10 +1,9 @@
 """Recognition for small machines: one thing at a time, and nothing in memory that has had its turn.
 
 `Recognition` keeps four stages busy at once, so that everything is in memory at once: the recogniser, the aligner, the
-speaker model, and what each of them computes with. Here every recording is read twice. First its words are recognised,
-window by window; then the recogniser's weights leave the memory, and word times and voices are worked out from the
-audio of the same windows, which is read again. The words and their times are the same; where several cores could have
-worked side by side it takes longer.
+speaker model, and what each of them computes with. Here every recording is read three times: for its words, window by
+window; then, with the recogniser gone from memory, for exact word times; and, with the aligner gone, for the voices.
+The transcript is the same. Where several cores could have worked side by side it takes longer.
 """
 
 from __future__ import annotations
@@ -16,12 +15,20 @@ from typing import TYPE_CHECKING
 from asrlsa.errors import AsrlsaError, MediaError
 from asrlsa.speech.decode import Recogniser
 from asrlsa.speech.memory import give_back
-from asrlsa.speech.recognise import Blocks, Recognised, RecogniseOptions, Recognition, Source, _Item
+from asrlsa.speech.recognise import (
+    Blocks,
+    Recognised,
+    RecogniseOptions,
+    Recognition,
+    Source,
+    _Item,
+    follow,
+    make_windower,
+)
 from asrlsa.speech.speakers import SpeakerEncoder, SpeakerTracker
 from asrlsa.speech.speakers.embedding import resolve_model
 from asrlsa.speech.times import WordAligner
-from asrlsa.speech.vad import VadOptions
-from asrlsa.speech.windows import SAMPLES_PER_MS, Window, Windower, WindowOptions
+from asrlsa.speech.windows import SAMPLES_PER_MS, Window
 from asrlsa.types import Milliseconds
 
 if TYPE_CHECKING:
@@ -30,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class LowMemoryRecognition(Recognition):
-    """As `Recognition`, in one thread and in two passes over each recording; use ``run`` once."""
+    """As `Recognition`, in one thread and in three passes over each recording; use ``run`` once."""
 
     def __init__(
         self,
@@ -41,8 +48,6 @@ class LowMemoryRecognition(Recognition):
         on_failed: Callable[[Source, AsrlsaError], None],
         on_progress: Callable[[Source, Milliseconds], None] = lambda source, done: None,
         on_note: Callable[[str], None] = lambda note: None,
-        vad: VadOptions | None = None,
-        windows: WindowOptions | None = None,
     ) -> None:
         """Prepare; arguments as `Recognition`.
 
@@ -53,8 +58,6 @@ class LowMemoryRecognition(Recognition):
             on_failed: See `Recognition`.
             on_progress: See `Recognition`.
             on_note: See `Recognition`.
-            vad: How speech regions are cut.
-            windows: How they are packed.
 
         Raises:
             ModelError: There is no such speaker model.
@@ -70,7 +73,6 @@ class LowMemoryRecognition(Recognition):
             on_progress=on_progress,
             on_note=on_note,
         )
-        self._vad, self._packing = vad or VadOptions(), windows or WindowOptions()
 
     def run(self, sources: Iterable[Source]) -> None:
         """Recognise every source, one after the other; finished ones have been handed over when it is interrupted."""
@@ -83,7 +85,9 @@ class LowMemoryRecognition(Recognition):
                 items = self._recognise(result)
                 self._recogniser.release()
                 give_back()
-                self._listen_again(result, items)
+                self._time(result, items)
+                give_back()
+                self._follow_voices(result, items)
                 give_back()
                 self._on_finished(result)
             except MemoryError:
@@ -96,7 +100,7 @@ class LowMemoryRecognition(Recognition):
         """First pass: return every window with its words and without its audio."""
         items: list[_Item] = []
         for channel, opener in enumerate(result.source.channels):
-            windower = Windower(self._vad, self._packing)
+            windower = make_windower(self._options.window_ms)
             with opener() as blocks:
                 for block in blocks:
                     items.extend(self._decoded(result.source, channel, windower.feed(block)))
@@ -116,27 +120,35 @@ class LowMemoryRecognition(Recognition):
             item.window = replace(window, audio=np.zeros(0, np.float32))
             yield item
 
-    def _listen_again(self, result: Recognised, items: Sequence[_Item]) -> None:
-        """Second pass: exact word times, and the voices; what it needs is loaded here and gone at its end."""
+    def _time(self, result: Recognised, items: Sequence[_Item]) -> None:
+        """Second pass: exact word times."""
         aligner = WordAligner(result.language)
         aligners = {result.language: aligner}
-        if self._follow and len(result.source.channels) == 1:
-            model = SpeakerEncoder(1, self._options.speaker_model, offline=self._options.offline)
-            result.tracker = SpeakerTracker(model)
-        if result.tracker is None and not (self._options.align and aligner.available):
+        if not (self._options.align and aligner.available):
             for item in items:
                 self._take_window(result, item, aligners)
             return
-        for channel, opener in enumerate(result.source.channels):
-            own = [item for item in items if item.channel == channel]
+        for item, window in self._heard_again(result.source, items):
+            self._take_window(result, replace(item, window=window), aligners)
+
+    def _follow_voices(self, result: Recognised, items: Sequence[_Item]) -> None:
+        """Third pass: the voices."""
+        if not self._follow or len(result.source.channels) != 1:
+            return
+        model = SpeakerEncoder(1, self._options.speaker_model, offline=self._options.offline)
+        tracker = SpeakerTracker(model)
+        for _, window in self._heard_again(result.source, items):
+            follow(tracker, window)
+        tracker.release()  # the model leaves the memory before the clustering
+        result.tracker = tracker
+
+    def _heard_again(self, source: Source, items: Sequence[_Item]) -> Iterator[tuple[_Item, Window]]:
+        """Read a recording again and yield every window with its audio."""
+        for channel, opener in enumerate(source.channels):
             with opener() as blocks:
-                for item, audio in cut_again(blocks, own):
-                    item.window = replace(item.window, audio=audio)
-                    self._take_window(result, item, aligners)
-                    item.window = replace(item.window, audio=audio[:0].copy())
+                for item, audio in cut_again(blocks, [item for item in items if item.channel == channel]):
+                    yield item, replace(item.window, audio=audio)
                     give_back()
-        if result.tracker is not None:
-            result.tracker.release()  # the speaker model; its place is needed for clustering
 
 
 def cut_again(blocks: Blocks, items: Sequence[_Item]) -> Iterator[tuple[_Item, NDArray[np.float32]]]:

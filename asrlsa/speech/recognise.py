@@ -38,6 +38,7 @@ SENTENCE_END = (".", "?", "!")
 JOINED_MS = 300  # a sentence that begins within this time after the last one may have swallowed a pause
 SWALLOWED_MS = 700  # a pause of this length right after its first word says so
 FIRST_WORD_MS = 300
+CUT_ROOM_MS = 1_000  # a region without a pause is cut so much earlier, which leaves room for its padding
 
 
 class Blocks(Protocol):
@@ -127,6 +128,7 @@ class RecogniseOptions:
         decoding: Settings of the search.
         batch_size: Windows decoded together at most.
         align: Refine word times by forced alignment where possible.
+        window_ms: Longest window; 0 fills Whisper's 30 s.
         track_speakers: Follow voices in recordings of one channel.
         speaker_model: Embedding model for that; None takes the packaged one.
         offline: Never ask a hub for it.
@@ -137,6 +139,7 @@ class RecogniseOptions:
     decoding: DecodingOptions = field(default_factory=DecodingOptions)
     batch_size: int = 4
     align: bool = True
+    window_ms: Milliseconds = 0
     track_speakers: bool = True
     speaker_model: str | None = None
     offline: bool = False
@@ -259,7 +262,7 @@ class Recognition:
         self._put(self._read, None)
 
     def _read_channel(self, source: Source, channel: int, blocks: Blocks) -> Milliseconds:
-        windower = Windower(VadOptions(), WindowOptions())
+        windower = make_windower(self._options.window_ms)
 
         def send(windows: Iterable[Window]) -> bool:
             return all(
@@ -451,9 +454,15 @@ class Recognition:
             note = f"{_clock(window.pieces[0].start)}: {item.repaired}"
             result.notes.append(note)
         if result.tracker is not None:
-            for piece, audio in pieces_of(window):
-                inside = [r for r in window.regions if r.start < piece.end and r.end > piece.start]
-                result.tracker.add(audio, piece.start, inside)
+            follow(result.tracker, window)
+
+
+def make_windower(window_ms: Milliseconds) -> Windower:
+    """Return what cuts a channel into windows of at most ``window_ms``; 0 fills Whisper's 30 s."""
+    if not window_ms:
+        return Windower(VadOptions(), WindowOptions())
+    vad = VadOptions(max_region_ms=window_ms - CUT_ROOM_MS)
+    return Windower(vad, WindowOptions(max_ms=window_ms))
 
 
 def pieces_of(window: Window) -> Iterator[tuple[Span, NDArray[np.float32]]]:
@@ -463,6 +472,13 @@ def pieces_of(window: Window) -> Iterator[tuple[Span, NDArray[np.float32]]]:
         length = piece.duration * SAMPLES_PER_MS
         yield piece, window.audio[at : at + length]
         at += length
+
+
+def follow(tracker: SpeakerTracker, window: Window) -> None:
+    """Let the tracker hear a window's voices."""
+    for piece, audio in pieces_of(window):
+        inside = [r for r in window.regions if r.start < piece.end and r.end > piece.start]
+        tracker.add(audio, piece.start, inside)
 
 
 def reseated(words: Sequence[Word]) -> list[Word]:
