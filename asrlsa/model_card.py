@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from asrlsa.config import COMPUTE_TYPES
 from asrlsa.errors import ModelError
 
 CARD_NAME: Final = "asrlsa.json"
@@ -33,6 +34,7 @@ DECODING: Final[Mapping[str, tuple[str, Callable[[Any], bool]]]] = MappingProxyT
 
 
 METHODS: Final = ("full", "lora", "adalora", "bitfit", "ia3", "dora", "vera", "s2lora")
+_STORED: Final = COMPUTE_TYPES[1:]  # the first is "default"
 STYLES: Final = ("verbatim", "fluent", "both")
 
 
@@ -52,6 +54,8 @@ class ModelCard:
         decoding: Decoding settings by CTranslate2's names; only those in `DECODING`.
         context_seconds: Input lengths in seconds that it was trained for, rising; empty means full 30 s windows only.
         suppress_tokens: Token ids that it must never write; None takes Whisper's own list.
+        compute_type: Type that its weights are stored in, as `asrlsa quantize` writes it; it is run as that where the
+            device can and no other is asked for. Empty where not known.
         languages: ISO 639-1 codes that it was trained for; empty means those of its base.
         data: Summary of what it was trained on: name -> text or number, such as ``{"hours": 12.5, "speakers": 40}``.
         scores: Name -> number, such as ``{"dev_wer": 21.3}``.
@@ -67,6 +71,7 @@ class ModelCard:
     decoding: Mapping[str, _Setting] = field(default_factory=dict, hash=False)
     context_seconds: tuple[float, ...] = ()
     suppress_tokens: tuple[int, ...] | None = None
+    compute_type: str = ""
     languages: tuple[str, ...] = ()
     data: Mapping[str, str | int | float] = field(default_factory=dict, hash=False)
     scores: Mapping[str, float] = field(default_factory=dict, hash=False)
@@ -84,6 +89,9 @@ class ModelCard:
         _require(isinstance(sum_, str) and bool(re.fullmatch("([0-9a-f]{64})?", sum_)), "base_sha256", "a sha256")
         _require(self.method in ("", *METHODS), "method", f"one of {', '.join(METHODS)}")
         _require(self.style in ("", *STYLES), "style", f"one of {', '.join(STYLES)}")
+        _require(
+            self.compute_type in ("", *COMPUTE_TYPES[1:]), "compute_type", f"one of {', '.join(COMPUTE_TYPES[1:])}"
+        )
         _require(isinstance(self.verbatim, bool), "verbatim", "true or false")
         _require(self.prompt is None or isinstance(self.prompt, str), "prompt", "a text or null")
         _require(isinstance(self.decoding, Mapping), "decoding", "an object of settings")

@@ -18,6 +18,7 @@ from asrlsa.cli.finetune import finetune
 from asrlsa.cli.measure import measure
 from asrlsa.cli.models import models
 from asrlsa.cli.prepare import prepare
+from asrlsa.cli.quantize import quantize
 from asrlsa.cli.transcribe import transcribe
 from asrlsa.errors import AsrlsaError
 
@@ -41,6 +42,7 @@ app.command()(evaluate)
 app.command()(measure)
 app.command()(prepare)
 app.command()(finetune)
+app.command()(quantize)
 app.command()(models)
 
 
