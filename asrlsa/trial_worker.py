@@ -44,6 +44,7 @@ class Clock:
     began: float = 0.0
     first: float = 0.0
     ended: float = 0.0
+    computed: float = 0.0
     audio_ms: int = 0
 
     def model_loaded(self) -> None:
@@ -53,6 +54,7 @@ class Clock:
     def begin(self) -> None:
         """Transcribing begins."""
         self.began = time.perf_counter()
+        self.computed = -time.process_time()
 
     def heard(self) -> None:
         """Words are there; the first time counts."""
@@ -61,6 +63,7 @@ class Clock:
     def done(self) -> None:
         """The last transcript is on the disk."""
         self.ended = time.perf_counter()
+        self.computed += time.process_time()
 
     def progress(self, done: int) -> None:
         """``done`` ms of audio have been transcribed."""
@@ -77,6 +80,7 @@ class Clock:
             "load_seconds": self.loaded - self.born,
             "seconds": self.ended - self.began,
             "first_seconds": (self.first or self.ended) - self.began,
+            "cpu_seconds": self.computed,
             "peak_memory": peak_memory(),
         }
 

@@ -72,6 +72,8 @@ class TrialResult:
         peak_memory: Largest resident memory of the process, in bytes.
         disk: Bytes of the model's folder.
         transcripts: Folder with one transcript a recording, named by `transcript_names`.
+        cpu_seconds: Seconds that all cores together worked while ``seconds`` passed; a busy machine, which makes
+            ``seconds`` longer, hardly changes them.
     """
 
     trial: Trial
@@ -82,6 +84,7 @@ class TrialResult:
     peak_memory: int
     disk: int
     transcripts: Path
+    cpu_seconds: float = 0.0
 
     @property
     def speed(self) -> float:
@@ -139,6 +142,7 @@ def run_trial(
         peak_memory=found["peak_memory"],
         disk=disk,
         transcripts=out,
+        cpu_seconds=found["cpu_seconds"],
     )
 
 

@@ -94,6 +94,7 @@ class Measured:
         compute_type: What it ran as.
         speed: Seconds of audio for a second of work (× real time), without loading.
         seconds: Seconds of that work.
+        cpu_seconds: Seconds that all cores together worked in it.
         load_seconds: Seconds to load it.
         first_seconds: Seconds to the first words.
         peak_memory: Bytes.
@@ -104,6 +105,7 @@ class Measured:
     compute_type: str
     speed: float
     seconds: float
+    cpu_seconds: float
     load_seconds: float
     first_seconds: float
     peak_memory: int
@@ -248,6 +250,7 @@ def _measured(results: Sequence[TrialResult], scores: Mapping[str, float | None]
         compute_type=results[0].trial.compute_type,
         speed=results[0].audio_seconds / seconds,
         seconds=seconds,
+        cpu_seconds=statistics.median(r.cpu_seconds for r in results),
         load_seconds=statistics.median(r.load_seconds for r in results),
         first_seconds=statistics.median(r.first_seconds for r in results),
         peak_memory=round(statistics.median(r.peak_memory for r in results)),

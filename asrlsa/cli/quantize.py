@@ -141,8 +141,8 @@ def to_tables(found: Verified) -> list[Table]:
         bounds = found.intervals.get(name)
         change = f"{now - then:+.2f}" if then is not None and now is not None else "–"
         interval = f" ({bounds[0]:+.2f} to {bounds[1]:+.2f})" if bounds is not None else ""
-        unit = " ms" if name.endswith("_ms") else " %"
-        rows.append((METRICS[name].label, number(then) + unit, number(now) + unit, change + interval))
+        unit = ", ms" if name.endswith("_ms") else ", %"
+        rows.append((METRICS[name].label + unit, number(then), number(now), change + interval))
     whole = " of the model alone" if found.only_model else ""
     rows += [
         (
@@ -151,10 +151,11 @@ def to_tables(found: Verified) -> list[Table]:
             f"{after.speed:.2f}",
             f"{after.speed / before.speed:.2f} × as fast",
         ),
+        _share("CPU seconds", before.cpu_seconds, after.cpu_seconds),
         _seconds("seconds to load", before.load_seconds, after.load_seconds),
         _seconds("seconds to the first words", before.first_seconds, after.first_seconds),
-        _share("disk, MB", before.disk, after.disk),
-        _share("peak memory, MB", before.peak_memory, after.peak_memory),
+        _share("disk, MB", before.disk / 1e6, after.disk / 1e6),
+        _share("peak memory, MB", before.peak_memory / 1e6, after.peak_memory / 1e6),
     ]
     note = (
         f"{found.recordings} recordings, {found.audio_seconds / 60:.1f} minutes, {found.words} words, "
@@ -169,8 +170,8 @@ def _seconds(label: str, before: float, after: float) -> tuple[str, ...]:
     return label, f"{before:.2f}", f"{after:.2f}", f"{after - before:+.2f}"
 
 
-def _share(label: str, before: int, after: int) -> tuple[str, ...]:
-    return label, f"{before / 1e6:.1f}", f"{after / 1e6:.1f}", f"{after / before:.2f} of it"
+def _share(label: str, before: float, after: float) -> tuple[str, ...]:
+    return label, f"{before:.1f}", f"{after:.1f}", f"{after / before:.2f} of it"
 
 
 def _closing(found: Quantized) -> str:
