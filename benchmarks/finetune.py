@@ -3,7 +3,8 @@
     python benchmarks/finetune.py DATA [--base tiny.en] [--repeats 3] [--updates 5] [--json OUT]
 
 DATA is a folder of ``asrlsa prepare``. Every measurement is a new process with one thread; the variants take turns, and
-medians are printed. All train the same LoRA (rank 16, all linear layers) with AdamW, about as much speech an update:
+medians are printed. All train the same LoRA (rank 16, all linear layers) with AdamW on the same utterances, each about
+once, with about as much speech an update:
 
 standard  Seq2SeqTrainer as transformers documents it for Whisper: every utterance padded to 30 s, the model's own loss
           over all logits; its features are computed before the clock starts
@@ -93,6 +94,18 @@ def utterances(data: Path, name: str) -> list[tuple[Any, Any]]:
 
     rows = [row for row in read_rows(data / f"{name}.jsonl") if row.text]
     return [(row, lambda row=row: audio.slice_ms(audio.load(row.audio), row.start, row.end)) for row in rows]
+
+
+def subset(data: Path, updates: int, place: Path) -> Path:
+    """Write the utterances that every variant trains on, from all over the training part, to a manifest."""
+    from asrlsa.manifest import write_rows
+
+    found = [row for row, _ in utterances(data, "train")]
+    count = UTTERANCES * updates
+    if len(found) < count:
+        sys.exit(f"{data}: {len(found)} utterances to train on, {count} are needed: fewer --updates")
+    write_rows(place / "train.jsonl", found[:: len(found) // count][:count])
+    return place
 
 
 def examples(data: Path, name: str, count: int, base: Any) -> list[dict[str, Any]]:
@@ -249,11 +262,12 @@ def worker(variant: str, data: Path, base_name: str, updates: int) -> None:
         base = load_base(base_name, offline=True)
         values = losses(base.model, data, base)
     else:
+        chosen = subset(data, updates, place)
         begin = time.process_time()
         if variant == "standard":
-            clock, model, base = standard(data, base_name, updates, place / "out")
+            clock, model, base = standard(chosen, base_name, updates, place / "out")
         else:
-            clock, model, base = ours(variant, data, base_name, updates, place / "out")
+            clock, model, base = ours(variant, chosen, base_name, updates, place / "out")
         values = clock.rates()
         values["until_first"] = clock.marks[0][1] - begin
         values.update(losses(model, data, base))
