@@ -8,6 +8,7 @@ once, with about as much speech an update:
 
 standard  Seq2SeqTrainer as transformers documents it for Whisper: every utterance padded to 30 s, the model's own loss
           over all logits; its features are computed before the clock starts
+single    asrlsa finetune in the same layout: that it learns the same is shown by the losses
 packed    asrlsa finetune, the default: utterances in windows of up to 30 s; features are computed as they are needed
 variable  asrlsa finetune --context dynamic, no full windows mixed in: each utterance at its own length
 cached    asrlsa finetune --train decoder: the encoder's output from the cache; filling it is timed apart
@@ -38,7 +39,7 @@ HELD_OUT = 16
 HELD_OUT_WINDOWS = 4
 BETWEEN = 0.5  # s of silence between the utterances of a held-out window
 WINDOW = 29.0  # s
-VARIANTS = ("standard", "packed", "variable", "cached")
+VARIANTS = ("standard", "single", "packed", "variable", "cached")
 LR = 2e-4
 RATE = 16_000
 
@@ -237,6 +238,8 @@ def ours(variant: str, data: Path, base_name: str, updates: int, out: Path) -> t
         "train.log=jsonl",
         "train.batch=1",
     ]
+    if variant == "single":
+        changes += ["data.layout=single", f"train.batch={UTTERANCES}"]
     if variant == "variable":
         changes += ["train.context=dynamic", "data.full_share=0", f"train.batch={UTTERANCES}"]
     if variant == "cached":
