@@ -40,6 +40,7 @@ WANTED = {
     "large-two-gpus",
     "multi-node",
     "scaling",
+    "optimise",
 }
 # What a test machine has instead of GPUs, and less of everything.
 SMALL = (
@@ -112,6 +113,8 @@ def test_a_recipe_starts(path: Path, tiny_folder: Path, data: Path, tmp_path: Pa
     ]
     if load_settings(path).model.model_parallel:
         changes.append("model.model_parallel='cpu,cpu'")
+    if load_settings(path).distil.decoder_layers:
+        changes.append("distil.decoder_layers=1")
     found = finetune(load_settings(path, changes), tmp_path / "out")
     assert found.steps == 2
     assert found.adapter is not None
