@@ -132,7 +132,9 @@ def test_a_minute_without_speech_gives_a_valid_transcript_without_words(tmp_path
 
 def start(*arguments: str | Path) -> subprocess.Popen[str]:
     call = [sys.executable, "-m", "asrlsa", "transcribe", *map(str, arguments), "--model", "tiny.en", "--offline"]
-    return subprocess.Popen(call, stderr=subprocess.PIPE, text=True)
+    # A test run in the background of a shell has Ctrl-C ignored, and would hand that down.
+    listen = None if os.name == "nt" else lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(call, stderr=subprocess.PIPE, text=True, preexec_fn=listen)
 
 
 def wait_for_first(folder: Path, process: subprocess.Popen[str]) -> None:

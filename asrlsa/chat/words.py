@@ -97,9 +97,9 @@ def spoken(text: str) -> Spoken:
 
 
 def _plain(text: str) -> str:
-    """Take out the marks of prolongations, blocks and breaks, and the codes of stress."""
+    """Take out the marks of prolongations, blocks and breaks, the codes of stress, and the sign of a code misplaced."""
     text = _PAUSE_INSIDE.sub("", text)
-    for mark in (":", BLOCK, "^", "~", *_STRESS):
+    for mark in (":", BLOCK, "^", "~", "&", *_STRESS):
         text = text.replace(mark, "")
     return text
 

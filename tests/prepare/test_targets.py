@@ -1,7 +1,7 @@
 """What a model is to write, and ages."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from asrlsa.corpora.ages import AgeRange, band, months, written
@@ -54,6 +54,7 @@ def test_events_and_masks_are_counted():
 
 
 @given(st.text(alphabet="ab &-+[]/<>(.):,?!x\x15_1↫≠0", max_size=40))
+@example("1(&)")
 def test_no_code_is_left_in_any_target(text):
     target = coded_target(text)
     for made in (target.verbatim, target.fluent, target.sentence, target.fluent_sentence):
