@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,13 +12,18 @@ import typer
 from asrlsa.errors import UsageError
 
 if TYPE_CHECKING:
+    from asrlsa.cli.live_display import LiveDisplay
     from asrlsa.config import TranscribeOptions
+    from asrlsa.speech.capture import Feed
 
 EXIT_SOME_FAILED = 2
 
 
 def transcribe(
-    paths: Annotated[list[Path], typer.Argument(help="Recordings, or folders that hold some.", show_default=False)],
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Recordings, or folders that hold some; see --live for what it takes.", show_default=False),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("-o", "--out", help="Folder for the transcripts; without it they lie beside the recordings."),
@@ -65,11 +71,34 @@ def transcribe(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     compute_type: Annotated[str, typer.Option(help="default, int8, float16, float32, …")] = "default",
     threads: Annotated[int, typer.Option(help="CPU threads; 0 takes every core.")] = 0,
+    low_memory: Annotated[
+        bool, typer.Option("--low-memory", help="Need less memory, for small machines; slower on several cores.")
+    ] = False,
+    window: Annotated[
+        float, typer.Option(help="Longest stretch decoded in one piece, in seconds; 15 needs less memory than 29.5.")
+    ] = 29.5,
+    no_recommended: Annotated[
+        bool, typer.Option("--no-recommended", help="Ignore the settings that bench --recommend found.")
+    ] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Never ask a model hub.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Transcribe again what is done already.")] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace .cha files that asrlsa did not write.")
     ] = False,
+    live: Annotated[
+        bool,
+        typer.Option(
+            "--live",
+            help="Transcribe while it is spoken: a file that is being written, - for a pipe, or the microphone.",
+        ),
+    ] = False,
+    live_save: Annotated[
+        Path | None, typer.Option(help="With --live: keep the sound in this WAV file; without it nothing is kept.")
+    ] = None,
+    live_device: Annotated[str | None, typer.Option(help="With --live: number or name of the microphone.")] = None,
+    live_idle: Annotated[
+        float, typer.Option(help="With --live: seconds after which a file that does not grow has ended.")
+    ] = 10.0,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Show errors only.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show notes and skipped files too.")] = False,
 ) -> None:
@@ -81,6 +110,7 @@ def transcribe(
     """
     from asrlsa.cli.progress import Display
     from asrlsa.config import TranscribeOptions
+    from asrlsa.recommended import with_recommended
     from asrlsa.recordings import parse_participants
     from asrlsa.transcription import transcribe_folder
 
@@ -94,6 +124,8 @@ def transcribe(
         threads=threads,
         beam_size=beam_size,
         batch_size=_count("batch size", batch_size, auto=0) or 0,
+        low_memory=low_memory,
+        window_ms=0 if window == 29.5 else round(window * 1000),
         align=align,
         speakers=None if speakers is None else _count("speakers", speakers, auto=0),
         speaker_model=speaker_model,
@@ -105,11 +137,67 @@ def transcribe(
         wor=wor,
         formats=_formats(formats),
     )
+    options, line = (options, "") if no_recommended else with_recommended(options)
+    if live:
+        _live(paths or [], out, options, (live_save, live_device, live_idle), force or overwrite, quiet, line)
+        return
+    if not paths:
+        raise UsageError("nothing to transcribe: give a recording or a folder, or --live for the microphone")
+    if live_save is not None or live_device is not None:
+        raise UsageError("--live-save and --live-device are for --live")
     with Display(quiet=quiet, verbose=verbose, stream=sys.stderr) as display:
+        if line:
+            display.note(line)
         outcome = transcribe_folder(paths, out=out, options=options, force=force, overwrite=overwrite, listener=display)
         display.closing(outcome)
     if outcome.failed:
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _live(
+    paths: list[Path],
+    out: Path | None,
+    options: TranscribeOptions,
+    source: tuple[Path | None, str | None, float],
+    overwrite: bool,
+    quiet: bool,
+    note: str,
+) -> None:
+    """Transcribe the microphone, a pipe or a growing file; the first Ctrl-C ends the sound, the second everything."""
+    from asrlsa.cli.live_display import LiveDisplay
+    from asrlsa.live import LiveSource, transcribe_live
+
+    if len(paths) > 1:
+        raise UsageError("--live takes one file that is being written, - for a pipe, or nothing for the microphone")
+    save, device, idle = source
+    if idle <= 0:
+        raise UsageError(f"live idle {idle} is not possible: give seconds above 0")
+    chosen = LiveSource(paths[0] if paths else None, idle, device, save)
+    with LiveDisplay(quiet=quiet) as display:
+        if note:
+            display.note(note)
+        transcribe_live(
+            chosen,
+            out=out,
+            options=options,
+            overwrite=overwrite,
+            listener=display,
+            on_feed=lambda feed: _end_on_signals(feed, display),
+        )
+
+
+def _end_on_signals(feed: Feed, display: LiveDisplay) -> None:
+    """Let Ctrl-C, a closed terminal and a shutdown end the sound in good order; the second one interrupts."""
+
+    def end(number: int, frame: object) -> None:
+        for name in names:
+            signal.signal(name, signal.default_int_handler)
+        display.ending()
+        feed.stop()
+
+    names = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
+    for name in names:
+        signal.signal(name, end)
 
 
 def _count(name: str, text: str, *, auto: int) -> int:

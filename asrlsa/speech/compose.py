@@ -69,7 +69,7 @@ def compose(
     spelt = spell_out(words, language, on_note=odd.append)
     notes.extend(dict.fromkeys(odd))
     drafts = split_utterances(spelt, language=language, options=UtteranceOptions())
-    utterances = [u for draft in drafts if (u := _utterance(draft, mapping, language, options)) is not None]
+    utterances = [u for draft in drafts if (u := coded_utterance(draft, mapping, language, options)) is not None]
     if not utterances:
         notes.append("no speech was found in this recording")
     spoken = {u.speaker for u in utterances}
@@ -115,9 +115,17 @@ def _of_words(diarization: Diarization, words: Sequence[Word]) -> Diarization:
     return replace(diarization, turns=tuple(t for t in diarization.turns if t.speaker in speaking))
 
 
-def _utterance(
+def coded_utterance(
     draft: Draft, mapping: Mapping[str, Participant], language: str, options: TranscribeOptions
 ) -> Utterance | None:
+    """Return an utterance with its disfluencies coded, or None where nothing of it can be written.
+
+    Args:
+        draft: Its words.
+        mapping: The participant of each speaker label; PAR0 speaks where there is none.
+        language: ISO 639-3 code.
+        options: Pauses and marks.
+    """
     coded = code_utterance(
         draft.words,
         draft.terminator,
