@@ -154,7 +154,8 @@ def _train(ready: Prepared, folder: Path, log: _Log, *, resume: bool, merge: boo
     last = places[-1] if resume and places else None
     log.write({**ready.plan, "resumed": 0 if last is None else last[0]})
     if is_main:
-        log.open(open_logs(ready.settings.train.log, folder, until=None if last is None else last[0]))
+        until = None if last is None else last[0]
+        log.open(open_logs(ready.settings.train.log, folder, until=until, recipe=ready.settings.tables()))
         steps = [e for e in read_log(folder / LOG_NAME) if e.get("event") == "step"]
         ready.work.carried = steps[-1] if last is not None and steps else {}
     with _explained(ready):

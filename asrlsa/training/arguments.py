@@ -98,7 +98,6 @@ def training_arguments(
         resuming: The run goes on from a checkpoint.
     """
     train = settings.train
-    report = ["wandb"] if "wandb" in train.log else "none"
     more: dict[str, Any] = {}
     if train.fsdp:
         more["fsdp"] = True
@@ -137,7 +136,7 @@ def training_arguments(
         remove_unused_columns=False,
         disable_tqdm=True,
         log_level="error",
-        report_to=report,
+        report_to="none",  # `asrlsa.training.logs`
         label_names=["labels"],
         **more,
     )

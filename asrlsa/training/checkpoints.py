@@ -36,6 +36,16 @@ def trained(model: torch.nn.Module) -> dict[str, Tensor]:
     return {plain_name(name): p.detach() for name, p in model.named_parameters() if p.requires_grad}
 
 
+def gathered(model: torch.nn.Module) -> dict[str, Tensor]:
+    """Return what is trained, whole, where DeepSpeed holds the model (ZeRO-3 splits every parameter)."""
+    import deepspeed  # type: ignore[import-not-found,unused-ignore]
+
+    wanted = {plain_name(name): p for name, p in model.named_parameters() if p.requires_grad}
+    split = any(hasattr(p, "ds_id") for p in wanted.values())
+    with deepspeed.zero.GatheredParameters(list(wanted.values()), enabled=split):
+        return {name: p.detach().cpu().clone() for name, p in wanted.items()}
+
+
 def save_weights(folder: Path, weights: Mapping[str, Tensor]) -> None:
     """Store tensors by name.
 

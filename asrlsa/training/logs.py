@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from rich.live import Live
 
 LOG_NAME = "train.jsonl"
+WANDB_NAME = ".wandb-id"
+_PRIVATE = (  # paths and names: not for W&B
+    *("model.base", "model.adapter", "data.train", "data.dev", "data.cache", "data.speakers", "data.prompt"),
+    *("loss.fluent", "train.deepspeed"),
+)
 LINE_SECONDS = 10.0  # without a terminal, at most one line of progress in this time
 
 Event = Mapping[str, Any]
@@ -122,13 +128,58 @@ class TensorboardLog:
         if kind not in ("step", "eval"):
             return
         names = {"step": "train", "eval": "dev"}
-        for key, value in event.items():
-            if key not in ("event", "step") and isinstance(value, int | float) and math.isfinite(value):
-                self._writer.add_scalar(f"{names[kind]}/{key}", value, int(event["step"]))
+        for key, value in numbers(event):
+            self._writer.add_scalar(f"{names[kind]}/{key}", value, int(event["step"]))
 
     def close(self) -> None:
         """Flush and close."""
         self._writer.close()
+
+
+class WandbLog:
+    """The same numbers for W&B, and the recipe without its paths: neither text, console nor code is sent."""
+
+    def __init__(self, folder: Path, recipe: Mapping[str, Mapping[str, Any]], *, until: int | None = None) -> None:
+        """Open a run; ``until`` says that an interrupted one is gone on with.
+
+        Raises:
+            ConfigError: W&B is not installed.
+        """
+        check_wandb()
+        import wandb  # type: ignore[import-not-found,unused-ignore]
+
+        settings = wandb.Settings(console="off", disable_code=True, disable_git=True, x_disable_meta=True)
+        name = folder / WANDB_NAME
+        if until is None or not name.exists():
+            write_atomic(name, secrets.token_hex(4) + "\n")
+        self._run: Any = wandb.init(
+            project=os.environ.get("WANDB_PROJECT", "asrlsa"),
+            name=folder.name,
+            dir=str(folder),
+            id=name.read_text(encoding="utf-8").strip(),
+            resume="allow",
+            config={f"{t}.{k}": v for t, row in recipe.items() for k, v in row.items() if f"{t}.{k}" not in _PRIVATE},
+            settings=settings,
+        )
+        self._run.define_metric("*", step_metric="step")
+
+    def write(self, event: Event) -> None:
+        """Write the numbers of a step or an evaluation."""
+        names = {"step": "train", "eval": "dev"}
+        if event.get("event") in names:
+            found = {f"{names[event['event']]}/{key}": value for key, value in numbers(event)}
+            self._run.log({"step": int(event["step"]), **found})
+
+    def close(self) -> None:
+        """Send the rest and close."""
+        self._run.finish()
+
+
+def numbers(event: Event) -> Iterator[tuple[str, float]]:
+    """Yield the finite numbers of an event, but for its step."""
+    for key, value in event.items():
+        if key not in ("event", "step") and isinstance(value, int | float) and math.isfinite(value):
+            yield key, value
 
 
 class Display:
@@ -304,25 +355,31 @@ def _figure(value: Any, digits: int) -> str:
     return "-" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
 
 
-def open_logs(names: Sequence[str], folder: Path, *, until: int | None = None) -> list[Log]:
-    """Open the logs of a run in its folder; W&B's is transformers' own and not opened here.
+def open_logs(
+    names: Sequence[str],
+    folder: Path,
+    *,
+    until: int | None = None,
+    recipe: Mapping[str, Mapping[str, Any]] | None = None,
+) -> list[Log]:
+    """Open the logs of a run in its folder; ``recipe`` is what W&B is told of it.
 
     Raises:
         ConfigError: One is not installed.
         OutputError: The folder can't be written.
     """
-    if "wandb" in names:
-        check_wandb()
     logs: list[Log] = []
     if "jsonl" in names:
         logs.append(JsonLog(folder / LOG_NAME, until=until))
     if "tensorboard" in names:
         logs.append(TensorboardLog(folder / "tensorboard", until=until))
+    if "wandb" in names:
+        logs.append(WandbLog(folder, recipe or {}, until=until))
     return logs
 
 
 def check_wandb() -> None:
-    """See that W&B is there; it says nothing about the run but numbers and the recipe.
+    """See that W&B is there.
 
     Raises:
         ConfigError: It is not installed.
@@ -333,4 +390,3 @@ def check_wandb() -> None:
         raise ConfigError(
             "train.log asks for wandb, which is not installed: pip install wandb, or take it out of train.log"
         )
-    os.environ.setdefault("WANDB_PROJECT", "asrlsa")

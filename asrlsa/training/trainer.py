@@ -329,9 +329,7 @@ class VerbatimTrainer(_Trainer):  # type: ignore[misc]
     def gathered(self) -> dict[str, Tensor]:
         """Return what is trained, whole, by name; every process must call it where the weights are sharded."""
         if self.is_deepspeed_enabled:
-            state = self.accelerator.get_state_dict(self.deepspeed)
-            names = {n for n, p in self.work.attached.model.named_parameters() if p.requires_grad}
-            return {k: v for k, v in (state or {}).items() if k in names}
+            return checkpoints.gathered(self.work.attached.model)
         found = checkpoints.trained(self.model)
         return {k: v.full_tensor() if hasattr(v, "full_tensor") else v for k, v in found.items()}
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,9 @@ pytestmark = [
 ]
 
 
+needs_deepspeed = pytest.mark.skipif(importlib.util.find_spec("deepspeed") is None, reason="needs deepspeed")
+
+
 @pytest.fixture(autouse=True)
 def threads() -> Iterator[None]:
     before = torch.get_num_threads()
@@ -40,6 +44,8 @@ def threads() -> Iterator[None]:
         ("s2lora", ["method.ortho=0.01"]),
         ("full", ["train.fsdp=full_shard"]),
         ("lora", ["train.fsdp=shard_grad_op"]),
+        pytest.param("lora", ["train.deepspeed=zero2.json"], marks=needs_deepspeed),
+        pytest.param("full", ["train.deepspeed=zero3.json"], marks=needs_deepspeed),
     ],
 )
 def test_two_processes_equal_one(method: str, more: list[str], tiny_folder: Path, tmp_path: Path) -> None:
@@ -48,7 +54,16 @@ def test_two_processes_equal_one(method: str, more: list[str], tiny_folder: Path
     common = [f"{key}={json.dumps(str(value))}" for key, value in names.items()]
     common += ["train.steps=3", "train.threads=1", "train.log=jsonl", "method.lora_dropout=0", "method.r=4"]
     common += [f"method.method={method}", "train.eval_batch=1", "train.eval_every=3", "train.eval_start=false"]
-    one = load_settings(None, [*common, "train.batch=2", *(m for m in more if "fsdp" not in m)])
+    for stage in (2, 3):
+        sizes = dict.fromkeys(
+            ("train_micro_batch_size_per_gpu", "gradient_accumulation_steps", "gradient_clipping"), "auto"
+        )
+        values = {"zero_optimization": {"stage": stage}, **sizes}
+        (tmp_path / f"zero{stage}.json").write_text(json.dumps(values), encoding="utf-8")
+    more = [m.replace("zero", f"{tmp_path}/zero") for m in more]
+    one = load_settings(
+        None, [*common, "train.batch=2", *(m for m in more if "fsdp" not in m and "deepspeed" not in m)]
+    )
     finetune(one, tmp_path / "one")
     two = load_settings(None, [*common, "train.batch=1", *more])
     (tmp_path / "two.toml").write_text(to_toml(two), encoding="utf-8")

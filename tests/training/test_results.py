@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
+import stat
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -101,6 +104,12 @@ def test_every_folder_explains_itself(run: Path, tiny_folder: Path) -> None:
     assert read_card(run / "merged") == read_card(run / "adapter")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such permissions")
+def test_others_may_read_the_weights(run: Path) -> None:
+    for name in ("adapter/adapter_model.safetensors", "adapter/lora/adapter_model.safetensors", "merged/config.json"):
+        assert stat.S_IMODE((run / name).stat().st_mode) & 0o044 == 0o044, name
+
+
 def test_rows_that_are_not_used_are_told_at_once() -> None:
     event = {
         **{"base": "tiny", "method": "lora", "trainable": 1, "parameters": 2, "train": "packed: 1 utterance"},
@@ -108,6 +117,44 @@ def test_rows_that_are_not_used_are_told_at_once() -> None:
         **{"steps": 1, "epochs": 1.0, "device": "cpu", "left_out": ["1 row not used: too long (such as x-1)"]},
     }
     assert "too long (such as x-1)" in "\n".join(logs.describe_start(event))
+
+
+def test_wandb_is_told_numbers_and_settings_only(tmp_path: Path, monkeypatch: Any) -> None:
+    told: list[Any] = []
+
+    class Run(SimpleNamespace):
+        def log(self, values: Any) -> None:
+            told.append(values)
+
+        def define_metric(self, *names: str, **more: str) -> None: ...
+
+        def finish(self) -> None:
+            told.append("finished")
+
+    def init(**given: Any) -> Run:
+        told.append(given)
+        return Run()
+
+    fake = SimpleNamespace(init=init, Settings=lambda **given: given, __spec__=True)
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: fake)
+    private = ["data.train=/secret/a.jsonl", "data.speakers=secret", "data.prompt=secret um", "model.base=/secret/base"]
+    tables = load_settings(None, [*private, "train.lr=3e-4"]).tables()
+    for until in (None, 1):
+        [log] = logs.open_logs(["wandb"], tmp_path, until=until, recipe=tables)
+        for event in (
+            {"event": "step", "step": 1, "loss": 2.5, "note": "secret"},
+            {"event": "eval", "step": 1, "wer": 30.0, "best": True},
+            {"event": "note", "text": "secret"},
+        ):
+            log.write(event)
+        log.close()
+    first, second = told[0], told[4]
+    assert first["id"] == second["id"] != ""
+    assert first["config"]["train.lr"] == 3e-4
+    assert first["settings"]["console"] == "off"
+    assert told[1:3] == [{"step": 1, "train/loss": 2.5}, {"step": 1, "dev/wer": 30.0, "dev/best": True}]
+    assert "secret" not in str({**first, "dir": ""})
 
 
 def test_numbers_with_their_nouns() -> None:

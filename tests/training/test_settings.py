@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -132,6 +133,20 @@ def test_a_recipe_is_written_as_it_is_read(tmp_path: Path) -> None:
         ],
     )
     assert load_settings(write(tmp_path, to_toml(found))) == found
+
+
+def test_paths_are_those_of_the_folder_that_the_command_is_given_in(tmp_path: Path, monkeypatch: Any) -> None:
+    """Else the recipe in the run's folder would name other files, and the run could not be resumed."""
+    monkeypatch.chdir(tmp_path)
+    given = {"data": {"dev": "d/dev.jsonl"}, "model": {"base": "./mine"}}
+    found = load_settings(None, ["data.train=d/train.jsonl", "model.adapter=run/adapter"], given)
+    assert found.files.train == str(tmp_path / "d" / "train.jsonl")
+    assert found.files.dev == str(tmp_path / "d" / "dev.jsonl")
+    assert found.model.adapter == str(tmp_path / "run" / "adapter")
+    assert found.model.base == str(tmp_path / "mine")
+    assert load_settings(None, ["model.base=base", "data.dev=''"]).model.base == "base"
+    (tmp_path / "run").mkdir()
+    assert load_settings(write(tmp_path / "run", to_toml(found))) == found
 
 
 def test_every_field_is_documented() -> None:
