@@ -15,6 +15,8 @@ settings.register_profile("asrlsa", deadline=None, suppress_health_check=[Health
 settings.register_profile("long", settings.get_profile("asrlsa"), max_examples=5000)
 settings.load_profile(os.environ.get("ASRLSA_HYPOTHESIS", "asrlsa"))
 
+os.environ["ASRLSA_CONFIG"] = str(ROOT / ".no-settings")  # what bench --recommend kept on this machine is not for tests
+
 JUDGE_HELP = (
     "the independent CHAT validator is not installed: python -m venv .venv-chat && .venv-chat/bin/pip install "
     "--no-deps batchalign==0.10.7 && .venv-chat/bin/pip install pydantic, or set ASRLSA_CHAT_JUDGE_PYTHON"

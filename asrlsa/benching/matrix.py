@@ -27,6 +27,8 @@ class Matrix:
         threads: CPU cores; 0 is all.
         contexts: ``auto`` or ``full``; see `asrlsa.trials.Trial`.
         device: ``auto``, ``cpu`` or ``cuda``.
+        language: Language spoken, or ``auto``.
+        low_memory: Run asrlsa as ``transcribe --low-memory`` does.
     """
 
     models: tuple[str, ...]
@@ -37,6 +39,8 @@ class Matrix:
     threads: tuple[int, ...] = (0,)
     contexts: tuple[str, ...] = ("auto",)
     device: str = "auto"
+    language: str = "auto"
+    low_memory: bool = False
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -81,7 +85,21 @@ def _combined(matrix: Matrix, engine: str) -> list[Trial]:
     values = product(
         matrix.models, matrix.compute_types, matrix.beam_sizes, matrix.batch_sizes, matrix.threads, matrix.contexts
     )
-    return [Trial(m, c, matrix.device, beam, batch, n, context, engine) for m, c, beam, batch, n, context in values]
+    return [
+        Trial(
+            model=model,
+            compute_type=kind,
+            device=matrix.device,
+            beam_size=beam,
+            batch_size=batch,
+            threads=threads,
+            context=context,
+            engine=engine,
+            low_memory=matrix.low_memory and engine == "asrlsa",
+            language=matrix.language,
+        )
+        for model, kind, beam, batch, threads, context in values
+    ]
 
 
 def _fitting(trial: Trial, notes: dict[str, None]) -> Trial | None:

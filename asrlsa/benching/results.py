@@ -13,7 +13,7 @@ from asrlsa.output import write_atomic
 from asrlsa.trials import Trial, TrialResult
 
 FORMAT: Final = 1
-MEASURES: Final = ("audio_seconds", "load_seconds", "seconds", "first_seconds", "peak_memory", "disk")
+MEASURES: Final = ("audio_seconds", "load_seconds", "seconds", "cpu_seconds", "first_seconds", "peak_memory", "disk")
 
 
 @dataclass(slots=True)

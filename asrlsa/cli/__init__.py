@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from asrlsa import __version__
+from asrlsa.cli.bench import bench
 from asrlsa.cli.check import check
 from asrlsa.cli.convert import convert
 from asrlsa.cli.evaluate import evaluate
@@ -43,6 +44,7 @@ app.command()(measure)
 app.command()(prepare)
 app.command()(finetune)
 app.command()(quantize)
+app.command()(bench)
 app.command()(models)
 
 

@@ -78,7 +78,7 @@ def transcribe(
         float, typer.Option(help="Longest stretch decoded in one piece, in seconds; 15 needs less memory than 29.5.")
     ] = 29.5,
     no_recommended: Annotated[
-        bool, typer.Option("--no-recommended", help="Ignore the settings that bench --recommend found.")
+        bool, typer.Option("--no-recommended", help="Ignore the settings that asrlsa bench found best here.")
     ] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Never ask a model hub.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Transcribe again what is done already.")] = False,
