@@ -35,7 +35,6 @@ class Engine:
         package: What pip installs.
         types: Compute types that it has on a CPU, the one it takes by default first.
         batches: Whether it decodes several windows together.
-        first: Whether it says when its first words are there; otherwise they come with the whole recording.
     """
 
     name: str
@@ -43,16 +42,15 @@ class Engine:
     package: str
     types: tuple[str, ...]
     batches: bool
-    first: bool
 
 
 ENGINES: Final = {
     engine.name: engine
     for engine in (
-        Engine("faster-whisper", "faster_whisper", "faster-whisper", ("int8", "float32"), True, True),
-        Engine("openai-whisper", "whisper", "openai-whisper", ("float32",), False, False),
-        Engine("transformers", "transformers", "asrlsa[train]", ("float32", "bfloat16"), False, False),
-        Engine("whisper.cpp", "pywhispercpp", "pywhispercpp", ("int8", "float16", "float32"), False, True),
+        Engine("faster-whisper", "faster_whisper", "faster-whisper", ("int8", "float32"), True),
+        Engine("openai-whisper", "whisper", "openai-whisper", ("float32",), False),
+        Engine("transformers", "transformers", "asrlsa[train]", ("float32", "bfloat16"), False),
+        Engine("whisper.cpp", "pywhispercpp", "pywhispercpp", ("int8", "float16", "float32"), False),
     )
 }
 

@@ -7,7 +7,7 @@ from importlib import resources
 
 from asrlsa.benching.plots import memory_bars, scatter
 from asrlsa.benching.results import Report
-from asrlsa.benching.tables import megabytes, remarks, result_table
+from asrlsa.benching.tables import dimensions, megabytes, remarks, result_table
 from asrlsa.scoring.tables import number
 
 
@@ -22,7 +22,7 @@ def to_html(report: Report, *, version: str, title: str = "asrlsa bench") -> str
         f"<title>{escape(title)}</title><style>{css}\nsvg text {{ fill: var(--ink); }} figure {{ margin: 0; }}</style>",
         "</head><body>",
         f"<header><h1>{escape(title)}</h1>",
-        f'<p class="quiet">{len(report.configurations)} configurations, {report.repeats} runs each, {report.date}.</p>',
+        f'<p class="quiet">{len(report.configurations)} configurations, {_runs(report.repeats)}, {report.date}.</p>',
         "</header>",
         _headline(report),
         "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in remarks(report)) + "</ul>",
@@ -35,7 +35,12 @@ def to_html(report: Report, *, version: str, title: str = "asrlsa bench") -> str
             "bootstrap over recordings. The same recordings were used for all, so intervals that overlap do not say "
             "that two settings are equal: <code>asrlsa evaluate --compare</code> tests that.</p>"
         )
-    bars = memory_bars(report.configurations, numbers)
+    vary, _ = dimensions(report)
+    labels = {
+        one.key: f"{numbers[one.key]}: " + ", ".join(_labelled(name, say(one)) for name, say in vary)
+        for one in report.configurations
+    }
+    bars = memory_bars(report.configurations, labels)
     if bars:
         parts.append(f"<h2>Memory</h2><figure>{bars}</figure>")
     parts.append(_table(report))
@@ -44,6 +49,15 @@ def to_html(report: Report, *, version: str, title: str = "asrlsa bench") -> str
         "</body></html>"
     )
     return "\n".join(part for part in parts if part) + "\n"
+
+
+def _runs(number: int) -> str:
+    return "1 run each" if number == 1 else f"{number} runs each"
+
+
+def _labelled(name: str, value: str) -> str:
+    """Write a value so that it is clear without a heading: ``int8``, ``beam 5``, ``threads 2``."""
+    return value if name in ("model", "engine", "type") else f"{name} {value}"
 
 
 def _headline(report: Report) -> str:

@@ -67,7 +67,7 @@ def scatter(configurations: Sequence[Configuration], numbers: dict[str, int], ch
             parts.append(
                 f'<path d="M{across:.1f} {top:.1f}V{foot:.1f}" stroke="{_QUIET}" stroke-width="1" opacity=".6"/>'
             )
-    taken: list[tuple[float, float]] = []
+    marks = []
     for one in known:
         across, down = place(one)
         k = names.index(group(one))
@@ -77,8 +77,11 @@ def scatter(configurations: Sequence[Configuration], numbers: dict[str, int], ch
             f"<g><title>{escape(title)}</title>{ring * (one.key == chosen)}"
             f"{shape(SHAPES[k % len(SHAPES)], across, down, COLOURS[k % len(COLOURS)])}</g>"
         )
-        at = _free(across, down, taken)
-        taken.append(at)
+        marks.append((across, down))
+    texts: list[tuple[float, float]] = []
+    for one, (across, down) in zip(known, marks, strict=True):
+        at = _free(across, down, marks, texts, wide=one.key == chosen)
+        texts.append(at)
         parts.append(f'<text x="{at[0]:.1f}" y="{at[1]:.1f}" font-size="11">{numbers[one.key]}</text>')
     return "".join(parts) + "</svg>" + legend(names)
 
@@ -100,8 +103,13 @@ def legend(names: Sequence[str]) -> str:
     return f'<ul class="legend">{"".join(items)}</ul>'
 
 
-def memory_bars(configurations: Sequence[Configuration], numbers: dict[str, int]) -> str:
-    """Draw the peak memory of every configuration as a bar, and its disk as a line across it."""
+def memory_bars(configurations: Sequence[Configuration], labels: dict[str, str]) -> str:
+    """Draw the peak memory of every configuration as a bar, and its disk as a line across it.
+
+    Args:
+        configurations: What was measured.
+        labels: Key of a configuration → what stands before its bar.
+    """
     known = [c for c in configurations if c.peak_memory is not None]
     if not known:
         return ""
@@ -113,7 +121,7 @@ def memory_bars(configurations: Sequence[Configuration], numbers: dict[str, int]
     for row, one in enumerate(known):
         k = names.index(group(one)) % len(COLOURS)
         top, width = row * high, wide * (one.peak_memory or 0) / most
-        label = f"{numbers[one.key]}: {one.model}, {one.settings}"
+        label = labels[one.key]
         short = label if len(label) <= 52 else label[:51] + "…"
         disk = left + wide * (one.median("disk") or 0) / most
         parts.append(
@@ -222,13 +230,21 @@ def _grid(x: _Axis, y: _Axis) -> list[str]:
     return parts
 
 
-def _free(x: float, y: float, taken: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Find a place for a label beside a mark where no other label is."""
-    for dx, dy in ((10, 4), (8, -9), (8, 17), (-20, 4), (-18, -9), (-18, 17), (-4, -15), (-4, 23)):
-        at = (x + dx, y + dy)
-        if all(abs(at[0] - a) > 14 or abs(at[1] - b) > 11 for a, b in taken):
+def _free(
+    x: float, y: float, marks: Sequence[tuple[float, float]], texts: Sequence[tuple[float, float]], *, wide: bool
+) -> tuple[float, float]:
+    """Find a place for the number of a mark where no other mark and no other number is."""
+    more = 6 if wide else 0
+    places = [
+        (x + dx + (more if dx > 0 else -more), y + dy)
+        for dx, dy in ((9, 4), (6, -8), (6, 16), (-22, 4), (-18, -8), (-18, 16), (-4, -14), (-4, 22))
+    ]
+    for at in places:
+        middle = (at[0] + 6, at[1] - 4)
+        clear = all(abs(middle[0] - a) > 13 or abs(middle[1] - b) > 11 for a, b in marks if (a, b) != (x, y))
+        if clear and all(abs(at[0] - a) > 14 or abs(at[1] - b) > 11 for a, b in texts):
             return at
-    return x + 10, y + 4
+    return places[0]
 
 
 def _hatchings() -> str:
