@@ -200,7 +200,7 @@ def _check_folder(folder: Path, settings: FinetuneSettings, resume: bool) -> Non
     recipe = folder / RECIPE_NAME
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder}: is a file; name a folder with -o")
-    if recipe.exists() and not resume:
+    if recipe.exists() and not resume and _has_begun(folder):
         raise UsageError(f"{folder} holds a run already: go on with it by --resume, or name another folder with -o")
     if resume:
         if not recipe.exists():
@@ -214,6 +214,17 @@ def _check_folder(folder: Path, settings: FinetuneSettings, resume: bool) -> Non
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: can't be made ({error.strerror or error}); write elsewhere with -o") from None
+
+
+def _has_begun(folder: Path) -> bool:
+    """Whether there is anything of a run to lose: one that failed before its first step leaves nothing."""
+    from asrlsa.training.checkpoints import checkpoints
+    from asrlsa.training.logs import LOG_NAME, read_log
+
+    log = folder / LOG_NAME
+    if not log.exists():
+        return True
+    return any(e.get("event") == "step" for e in read_log(log)) or bool(checkpoints(folder / "checkpoints"))
 
 
 @contextmanager

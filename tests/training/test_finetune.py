@@ -8,6 +8,8 @@ import dataclasses
 import errno
 import importlib.util
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -166,6 +168,45 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(method: str, tiny_folder: Pa
     assert [e["step"] for e in first if e["event"] == "step"] == [e["step"] for e in second if e["event"] == "step"]
 
 
+KILL = """
+import os, signal, sys
+from asrlsa.training import checkpoints
+from asrlsa.cli import main
+
+def killed(folder, *rest):
+    if folder.name == "checkpoint-4":
+        if {part!r} == "weights":
+            folder.mkdir(parents=True)
+            (folder / "weights.safetensors").write_bytes(bytes(100))
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(folder, *rest)
+
+name = {{"weights": "save_weights", "all but the mark": "mark_complete"}}[{part!r}]
+original = getattr(checkpoints, name)
+setattr(checkpoints, name, killed)
+sys.argv = ["asrlsa", *{arguments!r}]
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+def test_killed_while_a_checkpoint_is_being_written(tiny_folder: Path, data: Path, tmp_path: Path) -> None:
+    settings = recipe(tiny_folder, data, "train.steps=6", "train.save_every=2", "data.dev=''")
+    finetune(settings, tmp_path / "whole")
+    for part in ("weights", "all but the mark"):
+        out = tmp_path / part
+        code = KILL.format(part=part, arguments=["finetune", str(tmp_path / "whole" / "recipe.toml"), "-o", str(out)])
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=tiny_run.environment(tmp_path / "cache"), capture_output=True, check=False
+        )
+        assert done.returncode == -9, done.stderr
+        assert (out / "checkpoints" / "checkpoint-4" / "weights.safetensors").exists()
+        assert [step for step, _ in checkpoints.checkpoints(out / "checkpoints")] == [2]
+        finetune(settings, out, resume=True)
+        assert same(weights(out / "adapter"), weights(tmp_path / "whole" / "adapter"))
+        assert tiny_run.losses(out) == tiny_run.losses(tmp_path / "whole")
+
+
 def test_adalora_goes_on_with_its_ranks(tiny_folder: Path, data: Path, tmp_path: Path) -> None:
     """The importance of ranks is in no weight and no optimizer; without it the pruning would differ."""
     changes = ["train.steps=8", "train.save_every=5", "method.method=adalora", "method.init_r=4", "method.target_r=2"]
@@ -185,6 +226,9 @@ def test_adalora_goes_on_with_its_ranks(tiny_folder: Path, data: Path, tmp_path:
         finetune(settings, tmp_path / "broken", on_event=stop)
     finetune(settings, tmp_path / "broken", resume=True)
     assert same(weights(tmp_path / "broken" / "adapter"), weights(tmp_path / "whole" / "adapter"))
+    config = json.loads((tmp_path / "whole" / "adapter" / "adapter_config.json").read_text(encoding="utf-8"))
+    kept = [rank for pattern in config["rank_pattern"].values() for rank in pattern]
+    assert sum(kept) == len(kept) / 2, "the ranks were pruned from init_r 4 to target_r 2"
     assert tiny_run.losses(tmp_path / "broken") == tiny_run.losses(tmp_path / "whole")
 
 
@@ -331,6 +375,15 @@ def test_folders_that_hold_a_run(
         finetune(recipe(tiny_folder, data, *changes, "train.lr=0.5"), out, resume=True)
     with pytest.raises(UsageError, match="no run to resume"):
         finetune(recipe(tiny_folder, data, *changes), out / "nothing", resume=True)
+
+
+def test_a_run_that_failed_before_its_first_step_is_in_nobodys_way(tiny_folder: Path, tmp_path: Path) -> None:
+    made = write_rows(tmp_path / "data", audio="missing.wav")
+    with pytest.raises(AsrlsaError, match="missing"):
+        finetune(recipe(tiny_folder, made, "train.steps=1", "data.dev=''"), tmp_path / "out")
+    made = write_rows(tmp_path / "data")
+    finetune(recipe(tiny_folder, made, "train.steps=1", "data.dev=''", "train.lr=1e-4"), tmp_path / "out")
+    assert [e["step"] for e in tiny_run.events(tmp_path / "out" / "train.jsonl") if e["event"] == "step"] == [1]
 
 
 def test_a_full_disk_is_one_line(

@@ -105,6 +105,15 @@ def test_a_header_has_the_commands_and_the_scores(path: Path):
         assert "virtual machine" in header, "scores without the machine"
 
 
+def test_headers_fit_a_terminal_and_every_recipe_is_in_the_list():
+    index = (RECIPES / "README.md").read_text(encoding="utf-8")
+    for path in [*TOMLS, *RECIPES.glob("*/*.sh")]:
+        assert max(map(len, path.read_text(encoding="utf-8").splitlines())) <= 120, path
+        assert f"]({path.parent.name}/" in index, path
+    for target in re.findall(r"\]\(([^)]+)\)", index):
+        assert (RECIPES / target).exists(), target
+
+
 @pytest.mark.parametrize("path", TOMLS, ids=lambda p: p.stem)
 def test_a_recipe_starts(path: Path, tiny_folder: Path, data: Path, tmp_path: Path):
     changes = [*SMALL, f"model.base={json.dumps(str(tiny_folder))}"]
