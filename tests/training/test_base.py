@@ -78,8 +78,8 @@ def test_what_can_not_be_loaded(short_folder, tmp_path):
             load_base(tmp_path / name)
     shutil.copytree(short_folder, tmp_path / "wide")
     path = tmp_path / "wide" / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"encoder_ffn_dim": 64}))
-    with pytest.raises(ModelError, match=r"do not fit the model's config.json: model.encoder.layers.0.fc1"):
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"max_target_positions": 7}))
+    with pytest.raises(ModelError, match=r"do not fit the model's config.json: model.decoder.embed_positions.weight"):
         load_base(tmp_path / "wide")
     path.write_text(json.dumps({"model_type": "bert"}))
     with pytest.raises(ModelError, match="is a bert model, not a Whisper model"):
