@@ -14,6 +14,7 @@ from asrlsa.errors import UsageError
 _DATA = "Data and model"
 _TRAINING = "Training"
 _OUTPUT = "Output"
+_INTERRUPTED = 130  # exit code of a command that Ctrl-C ended
 
 
 def finetune(
@@ -111,6 +112,15 @@ def finetune(
     display = Display(sys.stderr, quiet=quiet, best=settings.train.best)
     try:
         found = run(settings, folder, resume=resume, merge=merge, dry_run=dry_run, on_event=display.write)
+    except KeyboardInterrupt:
+        display.close()
+        told = (
+            "go on from the last checkpoint with the same command and --resume"
+            if (folder / "recipe.toml").exists()
+            else ""
+        )
+        typer.echo(f"asrlsa: interrupted; {told or 'nothing was written'}", err=True)
+        raise typer.Exit(_INTERRUPTED) from None
     finally:
         display.close()
     if found.adapter is not None and int(os.environ.get("RANK", "0")) == 0:

@@ -113,6 +113,7 @@ def make_dataset(
     n_mels: int = 80,
     seed: int = 0,
     training: bool = True,
+    name: str = "",
 ) -> WindowDataset:
     """Read rows and pack them.
 
@@ -124,13 +125,14 @@ def make_dataset(
         seed: Of everything that is drawn.
         training: False switches augmentation and synthetic noise off and keeps every noise row; a window then is the
             same in every epoch.
+        name: What messages call the data; empty takes the manifest's path.
 
     Raises:
         ManifestError: The manifest is wrong.
         TargetError: A language that the model does not know; the message names the row.
         ConfigError: No row can be used; the message says why.
     """
-    name = str(rows) if isinstance(rows, str | Path) else "the data"
+    name = name or (str(rows) if isinstance(rows, str | Path) else "the data")
     found = list(read_rows(rows) if isinstance(rows, str | Path) else rows)
     _check_languages(found, vocabulary)
     prompts = {code: _prompt(settings, code) for code in {language_of(row) for row in found}}
@@ -359,7 +361,7 @@ def _check_whole(window: Window, first: int, last: int, heard: int, audio: Path)
     for piece, name in zip(window.pieces, window.ids, strict=bool(window.pieces)):
         if first <= piece.start < last and piece.end > heard + _MISSING_MS:
             raise MediaError(
-                f"{audio}: ends {(piece.end - heard) / 1000:.2f} s before the utterance {name} does; run "
+                f"{audio}: has no sound for the last {(piece.end - heard) / 1000:.2f} s of the utterance {name}; run "
                 "`asrlsa prepare --check` on the data"
             )
 
@@ -368,7 +370,7 @@ def _why(packing: Packing, rows: int) -> str:
     if not rows:
         return "there are no rows"
     reasons = sorted(packing.left_out.items(), key=lambda item: -item[1])
-    return ", ".join(f"{count} {reason}" for reason, count in reasons) or "no row has text"
+    return ", ".join(f"{reason} ({counted(count, 'row')})" for reason, count in reasons) or "no row has text"
 
 
 def _summary(packing: Packing, settings: DataSettings, tokens: npt.NDArray[np.int64], padded: float) -> PackingSummary:

@@ -80,14 +80,22 @@ class DevSet:
         self.timestamps = settings.timestamps == 1
         made = dev_settings(settings)
         spoken = [row for row in rows if row.text.strip()]
+        self.given = len(spoken)
         if not spoken:
             raise ConfigError("the dev manifest has no text to score against")
+        problems = []
         self.windows: list[tuple[WindowDataset, int, str]] = []
         self.rows = 0
         for name, group in group_rows(spoken).items():
-            dataset = make_dataset(group, made, vocabulary, n_mels=n_mels, training=False)
+            try:
+                dataset = make_dataset(group, made, vocabulary, n_mels=n_mels, training=False, name="the dev manifest")
+            except ConfigError as error:  # nothing of this group can be used; of others it may
+                problems.append(error)
+                continue
             self.windows += [(dataset, i, name) for i in range(len(dataset))]
             self.rows += dataset.summary().rows
+        if not self.windows:
+            raise problems[0]
         self.speech_seconds = sum(float(d.speech_seconds[i]) for d, i, _ in self.windows)
 
     def __len__(self) -> int:
@@ -96,8 +104,10 @@ class DevSet:
     def describe(self) -> str:
         """Return one line."""
         groups = len({name for _, _, name in self.windows})
+        left = f"{self.rows:,} of " if self.rows != self.given else ""
+        number = counted(self.given, "utterance")
         return (
-            f"{counted(self.rows, 'utterance')}, {hours(self.speech_seconds)} of speech, in "
+            f"{left}{number}, {hours(self.speech_seconds)} of speech, in "
             f"{counted(len(self), 'window')}, {counted(groups, 'group')} of recordings"
         )
 

@@ -216,7 +216,7 @@ def read_data(
     if settings.distil.decoder_layers and not dry:
         with first_process_first(choose_device(settings.train.device)):
             rows = labelled_rows(rows, settings, base, note)
-    main = make_dataset(rows, settings.data, vocabulary, n_mels=mels, seed=seed)
+    main = make_dataset(rows, settings.data, vocabulary, n_mels=mels, seed=seed, name=settings.files.train)
     fluent = None
     if settings.loss.fluent:
         rows = read_rows_of(settings.loss.fluent, "loss.fluent")

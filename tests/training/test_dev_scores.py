@@ -192,6 +192,17 @@ def test_processes_in_step_call_the_model_equally_often(tiny_folder: Path, dev_r
     assert counts == [2, 2]
 
 
+def test_what_can_not_be_scored_is_counted(tiny_folder: Path, dev_rows: list[Row]) -> None:
+    import dataclasses
+
+    long = dataclasses.replace(dev_rows[-1], text="b- b- ball " * 200, speaker="somebody")
+    _, dev = made(tiny_folder, [*dev_rows[:-1], long], layout="single")
+    assert len(dev) == 4
+    assert dev.describe().startswith("4 of 5 utterances, ")
+    with pytest.raises(ConfigError, match=r"no utterance can be used: more tokens than the decoder takes \(1 row\)"):
+        made(tiny_folder, [long])
+
+
 def test_a_dev_set_without_text_is_refused(tiny_folder: Path) -> None:
     import dataclasses
 
