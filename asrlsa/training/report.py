@@ -124,6 +124,13 @@ def score_rows(before: Mapping[str, Any] | None, after: DevScores | None) -> lis
     return found
 
 
+def score_table(rows: Sequence[tuple[str, ...]], best_step: int) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return headings and rows of the scores, without a column that holds nothing (no first score, no intervals)."""
+    head = ("", "base", f"step {best_step}", "95 % interval")
+    kept = [k for k in range(4) if any(row[k] not in ("", "-") for row in rows)]
+    return tuple(head[k] for k in kept), [tuple(row[k] for k in kept) for row in rows]
+
+
 def html_report(
     settings: FinetuneSettings,
     events: Sequence[Event],
@@ -160,7 +167,7 @@ def html_report(
     if rows:
         groups = after.groups if after is not None else 0
         parts.append("<h2>Scores on the dev recordings</h2>")
-        parts.append(_table(("", "base", f"step {best_step}", "95 % interval"), rows))
+        parts.append(_table(*score_table(rows, best_step)))
         parts.append(
             f"<p>Percentages, by greedy generation, scored as <code>asrlsa evaluate</code> does; the disfluency coder "
             f"codes both sides. {html.escape(about_intervals(groups))} The step was chosen on these recordings: test "
@@ -284,12 +291,13 @@ def model_card(
     rows = score_rows(before, after)
     if rows:
         groups = after.groups if after is not None else 0
+        head, table = score_table(rows, best_step)
         lines += [
             "## Scores on the dev recordings",
             "",
-            f"| | base | step {best_step} | 95 % interval |",
-            "|-|-|-|-|",
-            *(f"| {name} | {a} | {b} | {interval} |" for name, a, b, interval in rows),
+            f"| {' | '.join(head)} |",
+            "|" + "-|" * len(head),
+            *(f"| {' | '.join(row)} |" for row in table),
             "",
             f"Percentages, by greedy generation. {about_intervals(groups)} The step was chosen on these recordings, so "
             "scores on others are likely to be worse: test on speakers that were not used here (`asrlsa evaluate`).",

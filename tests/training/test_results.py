@@ -7,6 +7,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import re
 import stat
 import sys
 from pathlib import Path
@@ -97,6 +98,8 @@ def test_every_folder_explains_itself(run: Path, tiny_folder: Path) -> None:
         assert f"asrlsa transcribe recording.wav --model mine/{use}\n" in text
         assert text.startswith(f"# {tiny_folder.name}, fine-tuned with s2lora\n")
         assert "Learnt rank, encoder (at most 4):" in text
+        assert "\n| | base | step" not in text
+        assert re.search(r"\n\|  \| step \d+ \|\n\|-\|-\|\n\| verbatim WER \| [\d.]+ \|\n", text)
         assert "No intervals: they need two recordings or more." in text
         assert "1 windows" not in text
         assert "1 groups" not in text
