@@ -509,6 +509,19 @@ class TestCommandLine:
         assert message in str(found.exception)
         assert "\n" not in str(found.exception)
 
+    @pytest.mark.parametrize(("begun", "word"), [(True, "--resume"), (False, "nothing was written")])
+    def test_control_c_says_how_to_go_on(self, begun: bool, word: str, tmp_path: Path, monkeypatch: Any) -> None:
+        def stopped(settings: Any, folder: Path, **more: Any) -> None:
+            if begun:
+                folder.mkdir()
+                (folder / "recipe.toml").touch()
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("asrlsa.finetune.finetune", stopped)
+        found = CliRunner().invoke(app, ["finetune", "-o", str(tmp_path / "out")])
+        assert found.exit_code == 130
+        assert word in found.output
+
     def test_recipe_names_the_folder(self, tiny_folder: Path, data: Path, tmp_path: Path, monkeypatch: Any) -> None:
         monkeypatch.chdir(tmp_path)
         settings = recipe(tiny_folder, data, "train.steps=1", "data.dev=''")
