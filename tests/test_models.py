@@ -543,7 +543,7 @@ def test_a_model_brings_its_card(tmp_path, hub):
     [
         ("{", r"asrlsa\.json:1:2: is not valid JSON"),
         ("[]", "must hold one JSON object"),
-        ('{"promt": "x"}', "unknown key 'promt'; known are base, base_sha256, context_seconds"),
+        ('{"promt": "x"}', "unknown key 'promt'; known are base, base_sha256, compute_type, context_seconds"),
         ('{"decoding": {"beams": 2}}', "unknown decoding setting 'beams'; known are beam_size"),
         ('{"decoding": {"beam_size": 0}}', r"decoding\.beam_size must be a whole number from 1 to 20"),
         ('{"decoding": {"beam_size": true}}', r"decoding\.beam_size must be"),
