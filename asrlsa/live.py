@@ -7,6 +7,7 @@ whole transcript is composed as that of any recording. The sound itself is kept 
 from __future__ import annotations
 
 import datetime
+import os
 import wave
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -22,7 +23,6 @@ from asrlsa.language import iso639_3, spell_out
 from asrlsa.models import Model, default_model, resolve_model
 from asrlsa.recordings import (
     claim,
-    existing,
     participants_for,
     recording_fingerprint,
     seal,
@@ -174,8 +174,12 @@ def transcribe_live(
                 save = sound.enter_context(_saved(source.save)) if source.save is not None else None
                 hearer.started(feed.description, model.name)
                 session.listen(feed, save)
-        finally:
-            summary = _write(session, source, output, model, begun)
+        except BaseException:
+            if session.stream.heard.words[0]:
+                _write(session, source, output, model, begun)
+                hearer.note(f"what was recognised before is in {output}")
+            raise
+        summary = _write(session, source, output, model, begun)
         hearer.finished(summary)
         return summary
 
@@ -292,7 +296,7 @@ def _take(output: Path, save: Path | None, overwrite: bool, held: ExitStack) -> 
     if output.is_dir():
         raise OutputError(f"{output}: is a folder; give another name with -o")
     for path in (output, save):
-        if path is not None and not overwrite and (existing(path) != "absent" if path == output else path.exists()):
+        if path is not None and os.path.lexists(path) and not overwrite:
             raise OutputError(f"{path}: is there already; --overwrite replaces it, -o or --live-save names another")
     if not held.enter_context(claim(output)):
         raise OutputError(f"{output}: another run is writing it now")

@@ -26,6 +26,7 @@ from asrlsa.speech.recognise import (
     Recognised,
     RecogniseOptions,
     Source,
+    follow,
     refined,
     reseated,
 )
@@ -335,9 +336,10 @@ class StreamingRecogniser:
         return Window(self._audio[: frames * FRAME_SAMPLES], (Span(begin, begin + length),), spans, evidence)
 
     def _quietest(self) -> int:
-        """Return the most silent frame of the second half of the window, its very end apart."""
+        """Return the last silent frame of the second half of the window, its very end apart, or the most silent one."""
         length = len(self._frames)
-        return min(range(length // 2, length - self._keep), key=lambda i: self._frames[i])
+        places = range(length // 2, length - self._keep)
+        return min(places, key=lambda i: (max(self._frames[i], self._vad.release), -i))
 
     def _silent_from(self) -> int:
         """Return the end of a window that has ended: some silence is left to stand before the next speech."""
@@ -377,8 +379,8 @@ class StreamingRecogniser:
         """Give the first ``count`` words their final times, and forget them and the first ``frames`` frames."""
         window = self._window(frames)
         settled = self._timed(window, self._committed[:count])
-        if self.heard.tracker is not None and window.regions:
-            self.heard.tracker.add(window.audio, window.pieces[0].start, window.regions)
+        if self.heard.tracker is not None:
+            follow(self.heard.tracker, window)
         self.heard.words[0].extend(settled)
         self.heard.regions[0].extend(window.regions)
         del self._committed[:count]
