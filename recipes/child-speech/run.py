@@ -4,12 +4,13 @@
     python recipes/child-speech/run.py -o RUN --methods lora s2lora     some methods only (also: base)
     python recipes/child-speech/run.py --table                          results/*.json to results/table.md, nothing else
 
-A run has three steps, and each is skipped where its result exists, so the same command goes on after an interruption:
-``asrlsa finetune METHOD.toml`` into RUN/METHOD; the recogniser of ``asrlsa transcribe`` (int8, greedy, no prompt, since
-the texts are reading prompts without fillers) hears the test speakers, whose text goes to RUN/METHOD/children and
-RUN/METHOD/adults; ``asrlsa evaluate`` scores it into results/METHOD.json. What one speaker says is put into windows of
-up to 30 s, half a second of silence between the utterances, and is one file of text, so that the bootstrap over files
-is one over speakers. Every method hears the same windows, the model as it was before training (base) too.
+A run has three steps, and each is skipped where its result exists, so the same command goes on after an interruption.
+``asrlsa finetune METHOD.toml`` trains into RUN/METHOD. The recogniser of ``asrlsa transcribe`` hears the test speakers
+(int8, greedy, windows that loop are decoded again; no prompt, since the texts are reading prompts without fillers); the
+text goes to RUN/METHOD/children and RUN/METHOD/adults. ``asrlsa evaluate`` scores it into results/METHOD.json. What one
+speaker says is put into windows of up to 30 s, half a second of silence between the utterances, and is one text file,
+so that the bootstrap over files is one over speakers. Every method hears the same windows, the model as it was before
+training (base) too.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def finetune(method: str, run: Path, extra: Sequence[str]) -> Path:
 def recognise(model: str, method: str, run: Path) -> None:
     """Let a model hear every test speaker."""
     from asrlsa.models import resolve_model
-    from asrlsa.speech.decode import DecodingOptions, Recogniser
+    from asrlsa.speech.decode import Recogniser
 
     recogniser = None
     for name in SETS:
@@ -100,16 +101,32 @@ def recognise(model: str, method: str, run: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
         gold.mkdir(parents=True, exist_ok=True)
         for speaker, (texts, windows) in test_windows(run / "data" / name / "test.jsonl").items():
-            lines = []
-            for sound in windows:
-                encoded = recogniser.encode([recogniser.features(sound)])
-                length = round(1000 * len(sound) / RATE)
-                options = {"language": ["en"], "prompt": [None], "options": DecodingOptions()}
-                [decoded] = recogniser.decode(encoded, [length], **options)
-                lines.append(" ".join(word.text.strip() for word in decoded.words))
+            lines = [hear(recogniser, sound) for sound in windows]
             (gold / f"{speaker}.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
             (out / f"{speaker}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
         (out / "done").touch()
+
+
+def hear(recogniser: Any, sound: Any) -> str:
+    """Return the words of a window as ``asrlsa transcribe`` finds them: one that loops is decoded again."""
+    from asrlsa.speech.decode import Decoded, DecodingOptions
+    from asrlsa.speech.repairs import repair, wide_search
+    from asrlsa.speech.windows import Window
+    from asrlsa.types import Span
+
+    encoded = recogniser.encode([recogniser.features(sound)])
+    whole = (Span(0, round(1000 * len(sound) / RATE)),)
+    window = Window(sound, whole, whole, 1.0)
+
+    def search(options: DecodingOptions, ban: int = 0) -> list[Decoded]:
+        found: list[Decoded] = recogniser.decode(
+            encoded, [window.duration], language=["en"], prompt=[None], options=options, ban_ngrams=ban
+        )
+        return found
+
+    wide = wide_search(DecodingOptions())
+    [(decoded, _)] = repair([window], search(DecodingOptions()), lambda numbers, ban: search(wide, ban))
+    return " ".join(word.text.strip() for word in decoded.words if word.text != "xxx")
 
 
 def score(method: str, run: Path) -> dict[str, Any]:

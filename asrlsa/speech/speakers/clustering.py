@@ -80,7 +80,7 @@ def information_criterion(scatter: FloatArray | NDArray[np.float64], windows: in
 
     The windows of a speaker are taken for spherical Gaussians of one common variance. With n independent samples in d
     dimensions, minus twice the log-likelihood is ``n d log(scatter)`` and K means cost ``K d log(n)``, so d cancels:
-    ``log(scatter_K) + K log(n) / n``. Windows overlap threefold, and n stops growing at 40 samples (60 s of speech):
+    ``log(scatter_K) + K log(n) / n``. Windows overlap twofold, and n stops growing at 40 samples (60 s of speech):
     beyond that the scatter within one voice would be split for ever.
 
     Args:
