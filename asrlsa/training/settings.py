@@ -166,7 +166,7 @@ class TrainSettings:
     """Passes over the data, where ``steps`` is 0."""
 
     parts: str = "all"
-    """``decoder`` freezes the encoder and computes its output once, for all epochs: 12 to 20 times faster, without
+    """``decoder`` freezes the encoder and computes its output once, for all epochs: several times faster, without
     augmentation of the sound. ``all`` trains what the method's targets name."""
 
     keep_zeros: bool = False
