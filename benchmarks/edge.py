@@ -3,7 +3,7 @@
     python benchmarks/edge.py RECORDING [--models base tiny.en] [--json OUT]
 
 Every model is stored as int8 first (asrlsa quantize), as docs/edge.md says. Then `asrlsa transcribe --low-memory
---threads 1` (tiny: with --window 15 too) runs on one core (CPU affinity), with its memory capped at the target: by a
+--threads 1` (tiny: with --window 12 too) runs on one core (CPU affinity), with its memory capped at the target: by a
 control group of its own where one can be made (version 2, or 1), which counts all that the process holds; and by
 RLIMIT_DATA elsewhere. Whatever the cap is, the highest resident size that the system saw is compared with the target as
 well. The last columns are what the default settings need on the same core. Exit code 1 where a target is missed.
@@ -28,7 +28,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 TARGETS = {"base": 500_000_000, "tiny": 250_000_000}
-OPTIONS = {"base": [], "tiny": ["--window", "15"]}  # shorter windows where the target is tight
+OPTIONS = {"base": [], "tiny": ["--window", "12"]}  # shorter windows where the target is tight
 GROUPS = Path("/sys/fs/cgroup")
 
 

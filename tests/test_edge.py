@@ -78,7 +78,7 @@ def test_low_memory_writes_the_same_transcript():
 def test_tiny_stays_below_250_mb_on_one_core(tmp_path):
     edge = runpy.run_path(str(EDGE))
     model = edge["small"]("tiny.en", tmp_path)
-    options = ["--threads", "1", "--low-memory", "--window", "15", "--language", "en"]
+    options = ["--threads", "1", "--low-memory", "--window", "12", "--language", "en"]
     limit = edge["TARGETS"]["tiny"]
     run = edge["transcribed"](model, "tiny.en", ROOT / "samples" / "sandwich.mp3", options, limit)
     assert run.code == 0

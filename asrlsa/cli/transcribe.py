@@ -75,7 +75,7 @@ def transcribe(
         bool, typer.Option("--low-memory", help="Need less memory, for small machines; slower on several cores.")
     ] = False,
     window: Annotated[
-        float, typer.Option(help="Longest stretch decoded in one piece, in seconds; 15 needs less memory than 29.5.")
+        float, typer.Option(help="Longest stretch decoded in one piece, in seconds; 12 needs less memory than 29.5.")
     ] = 29.5,
     no_recommended: Annotated[
         bool, typer.Option("--no-recommended", help="Ignore the settings that asrlsa bench found best here.")
