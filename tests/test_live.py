@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -717,6 +718,35 @@ def test_a_pipe_is_transcribed_nearly_as_the_file(tmp_path: Path, judge: Any):
     assert " ".join(w for line in printed for w in read_main_tier(line).verbatim) == live
     # logs hold no transcript text
     assert b"kite" not in result.stderr.replace(b"kite.cha", b"")
+
+
+@pytest.mark.weights
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of another process")
+def test_ctrl_c_ends_a_growing_file_in_good_order(tmp_path: Path, judge: Any):
+    from asrlsa.audio import load
+
+    audio = np.concatenate([load(SAMPLES / "kite_story.flac")[: 5 * 16_000], np.zeros(3 * 16_000, np.float32)])
+    data = bytearray(wav((audio * 32_767).astype("<i2")[:, None]))
+    data[40:44] = data[4:8] = bytes(4)
+    recording = tmp_path / "visit.wav"
+    recording.write_bytes(data)
+    call = [sys.executable, "-m", "asrlsa", "transcribe", "--live", str(recording), "--live-idle", "400"]
+    with subprocess.Popen(
+        [*call, "--model", "tiny.en", "--offline"], bufsize=0, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=400)
+    assert process.returncode == 0, errors
+    assert line.startswith(b"*UNK:\t")
+    assert b"listening to" in errors
+    assert b"Traceback" not in errors
+    text = (tmp_path / "visit.cha").read_text(encoding="utf-8")
+    assert "@Media:\tvisit, audio\n" in text
+    assert judge(text) == []
+    assert len(read_chat(tmp_path / "visit.cha").utterances) == 1 + rest.count(b"\n")
+    assert {p.name for p in tmp_path.iterdir()} == {"visit.wav", "visit.cha"}
 
 
 @pytest.mark.parametrize(
