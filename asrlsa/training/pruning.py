@@ -94,50 +94,98 @@ def _matrices(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
 
 
 def head_importance(
-    model: WhisperForConditionalGeneration, batches: Iterable[Mapping[str, Tensor]]
+    model: WhisperForConditionalGeneration, batches: Iterable[Mapping[str, Tensor]], *, normalised: bool = False
 ) -> dict[str, Tensor]:
     """Return how much each attention head matters, by the gradient of the loss at a gate on its output.
 
-    Michel et al. (https://arxiv.org/abs/1905.10650), section 4.1: the mean over examples of |dL / d gate| where every
-    gate is 1, divided by the L2 norm over the heads of one attention.
+    Michel et al. (https://arxiv.org/abs/1905.10650): the mean over examples of |dL / d gate| where every gate is 1.
 
     Args:
         model: The model; nothing in it is changed.
+        normalised: Divide by the L2 norm over the heads of one attention, as the paper does. It matters where heads of
+            different attentions are compared.
         batches: ``input_features``, ``decoder_input_ids`` and ``labels`` each, as `asrlsa.training.batches.Collator`
             makes them; other keys are ignored.
 
     Returns:
         Name of the attention, such as ``model.encoder.layers.0.self_attn``, to (heads,).
     """
-    sums = {name: torch.zeros(attention.num_heads) for name, attention in _attentions(model)}
+    gates = {name: (attention.out_proj, attention.num_heads) for name, attention in _attentions(model)}
+    found = _importance(model, batches, gates)
+    if not normalised:
+        return found
+    return {name: values / values.norm().clamp(min=1e-12) for name, values in found.items()}
+
+
+def row_importance(
+    model: WhisperForConditionalGeneration, batches: Iterable[Mapping[str, Tensor]]
+) -> dict[str, Tensor]:
+    """Return how much each feed-forward unit matters, by the gradient of the loss at a gate on its activation.
+
+    That is the first-order Taylor criterion of Molchanov et al. (https://arxiv.org/abs/1611.06440): the mean over
+    examples of what leaving a unit out would change, to first order.
+
+    Args:
+        model: The model; nothing in it is changed.
+        batches: As for `head_importance`.
+
+    Returns:
+        Name of the layer, such as ``model.encoder.layers.0``, to (units,).
+    """
+    gates = {name: (layer.fc2, layer.fc2.in_features) for name, layer in _layers(model)}
+    return _importance(model, batches, gates)
+
+
+@torch.no_grad()
+def row_magnitude(model: nn.Module) -> dict[str, Tensor]:
+    """Return the size of each feed-forward unit: the L2 norm of its row of fc1 times that of its column of fc2.
+
+    Magnitude for whole units, as Li et al. (https://arxiv.org/abs/1608.08710) have it for filters; it needs no data.
+    """
+    return {
+        name: layer.fc1.weight.detach().float().norm(dim=1) * layer.fc2.weight.detach().float().norm(dim=0)
+        for name, layer in _layers(model)
+    }
+
+
+_Gates = Mapping[str, tuple[nn.Module, int]]
+
+
+def _importance(
+    model: WhisperForConditionalGeneration, batches: Iterable[Mapping[str, Tensor]], gates: _Gates
+) -> dict[str, Tensor]:
+    """Mean over examples of the size of the gradient at each gate."""
+    sums = {name: torch.zeros(count) for name, (_, count) in gates.items()}
+    examples = 0
     training = model.training
     model.train(False)
     try:
         for batch in batches:
-            for name, found in _gate_gradients(model, batch).items():
+            examples += len(batch["labels"])
+            for name, found in _gate_gradients(model, batch, gates).items():
                 sums[name] += found.abs().sum(0).cpu()
     finally:
         model.train(training)
-    return {name: total / total.norm().clamp(min=1e-12) for name, total in sums.items()}
+    return {name: total / max(examples, 1) for name, total in sums.items()}
 
 
-def _gate_gradients(model: WhisperForConditionalGeneration, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Gradient of each example's own loss at its own gates: attention to (B, heads)."""
+def _gate_gradients(
+    model: WhisperForConditionalGeneration, batch: Mapping[str, Tensor], places: _Gates
+) -> dict[str, Tensor]:
+    """Gradient of each example's own loss at its own gates: name to (B, gates); a gate scales part of an input."""
     gates: dict[str, Tensor] = {}
-    hooks = []
     size = len(batch["labels"])
 
-    def gated(name: str, attention: Any) -> Any:
+    def gated(name: str, count: int) -> Any:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             x = inputs[0]
-            gates[name] = torch.ones(size, attention.num_heads, dtype=x.dtype, device=x.device, requires_grad=True)
-            parts = x.view(*x.shape[:-1], attention.num_heads, -1)
+            gates[name] = torch.ones(size, count, dtype=x.dtype, device=x.device, requires_grad=True)
+            parts = x.view(*x.shape[:-1], count, -1)
             return ((parts * gates[name][:, None, :, None]).flatten(-2), *inputs[1:])
 
         return hook
 
-    for name, attention in _attentions(model):
-        hooks.append(attention.out_proj.register_forward_pre_hook(gated(name, attention)))
+    hooks = [module.register_forward_pre_hook(gated(name, count)) for name, (module, count) in places.items()]
     try:
         with torch.enable_grad():
             hidden = model.model(
@@ -152,21 +200,6 @@ def _gate_gradients(model: WhisperForConditionalGeneration, batch: Mapping[str, 
         for hook in hooks:
             hook.remove()
     return dict(zip(gates, found, strict=True))
-
-
-@torch.no_grad()
-def row_importance(model: nn.Module) -> dict[str, Tensor]:
-    """Return how much each feed-forward unit can add: the L2 norm of its row of fc1 times that of its column of fc2.
-
-    Magnitude for whole units, as Li et al. (https://arxiv.org/abs/1608.08710) have it for filters.
-
-    Returns:
-        Name of the layer, such as ``model.encoder.layers.0``, to (units,).
-    """
-    return {
-        name: layer.fc1.weight.detach().float().norm(dim=1) * layer.fc2.weight.detach().float().norm(dim=0)
-        for name, layer in _layers(model)
-    }
 
 
 def choose_heads(importance: Mapping[str, Tensor], share: float, *, even: bool = True) -> dict[str, list[int]]:

@@ -90,7 +90,9 @@ ROWS: dict[str, Row] = {
     **{
         f"{name}{kind}": Row(f"{what}{words}", model=f"{name}{kind}")
         for name, what in (
+            ("heads-17", "a sixth of the heads of each attention taken out"),
             ("heads-33", "a third of the heads of each attention taken out"),
+            ("ffn-10", "a tenth of the feed-forward units taken out"),
             ("ffn-25", "a quarter of the feed-forward units taken out"),
         )
         for kind, words in (("", ""), ("-recovered", ", recovered"))
@@ -98,6 +100,13 @@ ROWS: dict[str, Row] = {
     "heads-33-global": Row(
         "a third of all heads taken out, wherever they are", engine="torch", baseline="torch", model="heads-33-global"
     ),
+    "heads-33-normalised": Row(
+        "the same, importance normalised in each attention",
+        engine="torch",
+        baseline="torch",
+        model="heads-33-normalised",
+    ),
+    "ffn-25-magnitude": Row("a quarter of the feed-forward units, by their weights' size", model="ffn-25-magnitude"),
     "distil-2": Row("decoder distilled to 2 layers", model="distil-2"),
     "generate": Row("transformers' own generate, no prompt: a baseline", engine="generate", baseline="generate"),
     "speculative": Row(
@@ -315,6 +324,10 @@ def peak_mb(device: str) -> float:
 
         if torch.cuda.max_memory_allocated():
             return torch.cuda.max_memory_allocated() / 1e6
+    with contextlib.suppress(OSError):
+        # Linux: ru_maxrss begins with the size of the process that started this one.
+        if found := re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(encoding="utf-8")):
+            return int(found[1]) * 1024 / 1e6
     import resource
 
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -391,6 +404,18 @@ def make_model(name: str, options: argparse.Namespace) -> Path:
     return done
 
 
+def ct2_form(name: str, folder: Path, options: argparse.Namespace) -> Path:
+    """Return a model in CTranslate2's format, float32 as the baseline is, so that no row converts in memory."""
+    from asrlsa.conversion.folders import is_transformers
+
+    if not is_transformers(folder):
+        return folder
+    out: Path = options.out / "models" / f"{name}-ct2"
+    if not (out / "config.json").exists():
+        asrlsa("quantize", str(folder), "-o", str(out), "--type", "float32", "--for", "any", "--offline")
+    return out
+
+
 def training_data(options: argparse.Namespace) -> Path:
     """Return the folder of prepared training data, made where it is missing."""
     if (options.train / "train.jsonl").exists():
@@ -403,7 +428,7 @@ def training_data(options: argparse.Namespace) -> Path:
 
 
 def prune(name: str, options: argparse.Namespace, out: Path) -> None:
-    """Prune the float32 model as the name of the row says: prune-PERCENT, heads-PERCENT, ffn-PERCENT."""
+    """Prune the float32 model as the name of the row says: prune-PERCENT, heads-PERCENT-HOW, ffn-PERCENT-HOW."""
     from asrlsa.training import pruning
     from asrlsa.training.base import load_base
 
@@ -413,10 +438,15 @@ def prune(name: str, options: argparse.Namespace, out: Path) -> None:
     share = int(percent) / 100
     if kind == "prune":
         pruning.zero_smallest(base.model, share)
+    elif how == ["magnitude"]:
+        pruning.remove_rows(base.model, pruning.choose_rows(pruning.row_magnitude(base.model), share))
     elif kind == "ffn":
-        pruning.remove_rows(base.model, pruning.choose_rows(pruning.row_importance(base.model), share))
+        importance = pruning.row_importance(base.model, batches(training_data(options), base))
+        pruning.remove_rows(base.model, pruning.choose_rows(importance, share))
     else:
-        importance = pruning.head_importance(base.model, batches(training_data(options), base))
+        normalised = how == ["normalised"]
+        data = batches(training_data(options), base)
+        importance = pruning.head_importance(base.model, data, normalised=normalised)
         pruning.remove_heads(base.model, pruning.choose_heads(importance, share, even=not how))
     pruning.save_pruned(base.model, source, out)
 
@@ -446,6 +476,8 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     timed = ",".join(str(k) for k in list(range(0, len(made), step))[: options.timed])
     draft = make_model("distil-2", options) if row.options.get("draft") else Path()
     folder = make_model(row.model, options)
+    if row.engine == "ct2":
+        folder = ct2_form(row.model, folder, options)
     other = make_model(ROWS[row.baseline].model, options)
     key = "cpu" if options.device == "cpu" and options.threads == 1 else "wall"
     seconds: dict[str, list[float]] = {"row": [], "baseline": []}

@@ -77,7 +77,9 @@ def test_gate_gradients_are_the_change_that_muting_a_head_makes(tiny_model: Any)
     """A finite difference: the loss with one head scaled by 1 - e and by 1 + e."""
     model = tiny_model.double()
     given = {**batch(), "input_features": SOUND.double()}
-    found = pruning._gate_gradients(model, given)
+    heads = {name: (a.out_proj, a.num_heads) for name, a in pruning._attentions(model)}
+    units = {name: (layer.fc2, layer.fc2.in_features) for name, layer in pruning._layers(model)}
+    found = pruning._gate_gradients(model, given, {**heads, **units})
     assert all(p.grad is None for p in model.parameters())
 
     def loss(row: int) -> float:
@@ -87,27 +89,34 @@ def test_gate_gradients_are_the_change_that_muting_a_head_makes(tiny_model: Any)
         return float(entropy.detach())
 
     step = 1e-4
-    for name, head in (("model.encoder.layers.1.self_attn", 2), ("model.decoder.layers.0.encoder_attn", 0)):
-        attention = model.get_submodule(name)
-        part = slice(head * attention.head_dim, (head + 1) * attention.head_dim)
+    for name, gate in (
+        ("model.encoder.layers.1.self_attn", 2),
+        ("model.decoder.layers.0.encoder_attn", 0),
+        ("model.encoder.layers.0", 17),
+        ("model.decoder.layers.1", 5),
+    ):
+        linear, count = {**heads, **units}[name]
+        size = linear.in_features // count
+        part = slice(gate * size, (gate + 1) * size)
         for row in (0, 1):
             values = []
             for scale in (1 + step, 1 - step):
-                kept = attention.out_proj.weight.data.clone()
-                attention.out_proj.weight.data[:, part] *= scale
+                kept = linear.weight.data.clone()
+                linear.weight.data[:, part] *= scale
                 values.append(loss(row))
-                attention.out_proj.weight.data.copy_(kept)
+                linear.weight.data.copy_(kept)
             slope = (values[0] - values[1]) / (2 * step)
-            assert float(found[name][row, head]) == pytest.approx(slope, rel=1e-4, abs=1e-9)
+            assert float(found[name][row, gate]) == pytest.approx(slope, rel=1e-4, abs=1e-9)
 
 
 def test_importance_is_normalised_and_leaves_the_model_alone(tiny_model: Any) -> None:
     before = logits(tiny_model)
     found = pruning.head_importance(tiny_model, [batch(), batch()])
     assert len(found) == 2 + 2 * 2
-    for values in found.values():
+    scaled = pruning.head_importance(tiny_model, [batch()], normalised=True)
+    for name, values in found.items():
         assert values.shape == (4,)
-        assert float(values.norm()) == pytest.approx(1, abs=1e-5)
+        torch.testing.assert_close(values / values.norm(), scaled[name])
     assert torch.equal(logits(tiny_model), before)
 
 
@@ -125,7 +134,7 @@ def test_what_is_taken_out_is_as_if_it_were_zero(tiny_model: Any) -> None:
     importance = pruning.head_importance(tiny_model, [batch()])
     heads = pruning.choose_heads(importance, 0.4, even=False)
     assert len({len(kept) for kept in heads.values()}) > 1, "the case is to be uneven"
-    rows = pruning.choose_rows(pruning.row_importance(tiny_model), 0.5)
+    rows = pruning.choose_rows(pruning.row_importance(tiny_model, [batch()]), 0.5)
     zeroed = muted(tiny_model, {**heads, **rows})
     size = tiny_model.num_parameters()
     pruning.remove_heads(tiny_model, heads)
@@ -142,6 +151,16 @@ def test_what_is_taken_out_is_as_if_it_were_zero(tiny_model: Any) -> None:
             )
             past = out.past_key_values
     torch.testing.assert_close(out.logits[:, -1], logits(zeroed)[:, -1], rtol=0, atol=1e-5)
+
+
+def test_magnitude_of_a_unit(tiny_model: Any) -> None:
+    layer = tiny_model.model.encoder.layers[0]
+    with torch.no_grad():
+        layer.fc1.weight[3] *= 100
+        layer.fc2.weight[:, 7] = 0
+    found = pruning.row_magnitude(tiny_model)["model.encoder.layers.0"]
+    assert int(found.argmax()) == 3
+    assert int(found.argmin()) == 7
 
 
 def test_the_heads_for_word_times_move_with_their_heads(tiny_model: Any) -> None:
