@@ -116,9 +116,13 @@ def _average_linkage(sample: FloatArray) -> NDArray[np.float64]:
 
     if len(sample) < 2:
         return np.empty((0, 4))
-    rows, columns = np.triu_indices(len(sample), 1)
-    distance = np.clip(1.0 - sample @ sample.T, 0.0, 2.0)[rows, columns]
-    return np.asarray(linkage(distance.astype(np.float64), "average"), dtype=np.float64)
+    count, first = len(sample), 0
+    distance = np.empty(count * (count - 1) // 2)
+    for row in range(count - 1):  # row by row: the whole matrix and its indices would take five times the memory
+        last = first + count - 1 - row
+        distance[first:last] = np.clip(1.0 - sample[row + 1 :] @ sample[row], 0.0, 2.0)
+        first = last
+    return np.asarray(linkage(distance, "average"), dtype=np.float64)
 
 
 def _cut(sample: FloatArray, tree: NDArray[np.float64], speakers: int) -> IntArray:
