@@ -23,6 +23,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -525,6 +526,7 @@ def score(made: list[tuple[str, str, Any]], texts: list[str], out: Path) -> dict
     from asrlsa import __version__
     from asrlsa.evaluate import evaluate
 
+    shutil.rmtree(out, ignore_errors=True)  # of another run, perhaps on other recordings
     for side, lines in (("gold", [m[1] for m in made]), ("heard", texts)):
         (out / side).mkdir(parents=True, exist_ok=True)
         for file in dict.fromkeys(m[0] for m in made):
