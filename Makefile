@@ -80,6 +80,7 @@ format: $(STAMPS)/dev
 
 docs: $(STAMPS)/dev
 	$(BIN)/python docs/make_cli.py
+	$(BIN)/python docs/make_finetune.py
 
 example: $(STAMPS)/dev
 	$(BIN)/python docs/make_example.py
