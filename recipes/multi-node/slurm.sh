@@ -16,7 +16,8 @@ run=$2
 shift 2
 # SLURM runs a copy of this script, so the recipe is found from where sbatch was called.
 recipe=${ASRLSA_RECIPE:-$SLURM_SUBMIT_DIR/recipes/multi-node/multi-node.toml}
-first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+hosts=$(scontrol show hostnames "$SLURM_JOB_NODELIST")
+first=${hosts%%$'\n'*} # not through head: it may close the pipe while scontrol still writes
 resume=()
 [[ -e "$run/recipe.toml" ]] && resume=(--resume)
 
