@@ -16,6 +16,7 @@ from asrlsa.benching.choice import WITHIN, choose
 from asrlsa.benching.data import BenchData, read_data
 from asrlsa.benching.matrix import Matrix, configurations
 from asrlsa.benching.results import Configuration, Report, Store, measures
+from asrlsa.compute_types import usual_device
 from asrlsa.engines import ENGINES
 from asrlsa.errors import AsrlsaError, UsageError
 from asrlsa.evaluate import evaluate
@@ -224,11 +225,7 @@ class _Runs:
 
 
 def _device(device: str) -> str:
-    if device != "auto":
-        return device
-    import ctranslate2
-
-    return "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
+    return usual_device() if device == "auto" else device
 
 
 def thread_counts() -> tuple[int, ...]:

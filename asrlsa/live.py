@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asrlsa.chat.build import build_transcript
-from asrlsa.chat.check import check_chat
 from asrlsa.config import TranscribeOptions
 from asrlsa.errors import OutputError, UsageError
 from asrlsa.language import iso639_3, spell_out
@@ -25,7 +24,6 @@ from asrlsa.recordings import (
     claim,
     participants_for,
     recording_fingerprint,
-    seal,
     stamp,
     stamp_comment,
 )
@@ -43,7 +41,7 @@ from asrlsa.transcription import (
     recording_date,
     spoken_language,
     summarise,
-    write_all,
+    write_checked,
 )
 from asrlsa.types import Header, Milliseconds, Participant, Transcript, Utterance, Word
 
@@ -343,14 +341,7 @@ def _write(session: Session, source: LiveSource, output: Path, model: Model, beg
         comments=[stamp_comment(model, {**described(options), "mode": "live"}, mark)],
     )
     transcript = composed.transcript if kept is not None else _without_recording(composed.transcript)
-    text = transcript.to_chat()
-    wrong = [p for p in check_chat(text) if p.severity == "error"]
-    if wrong:
-        raise OutputError(
-            f"{output}: the transcript would not be valid CHAT (line {wrong[0].line}: {wrong[0].message}); "
-            "please report this, nothing was written"
-        )
-    write_all(output, seal(text), transcript, options.formats)
+    write_checked(output, transcript, options.formats)
     return summarise(kept or output, output, heard.duration, replace(composed, transcript=transcript))
 
 

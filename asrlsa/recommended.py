@@ -18,6 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+from asrlsa.compute_types import usual_device
 from asrlsa.config import COMPUTE_TYPES, TranscribeOptions
 
 FILE: Final = "recommended.json"
@@ -83,7 +84,7 @@ def recommended(device: str = "auto", folder: Path | None = None) -> Recommended
     devices = _read(path).get(machine_name())
     if not isinstance(devices, dict):
         return None
-    found = devices.get(_device() if device == "auto" else device)
+    found = devices.get(usual_device() if device == "auto" else device)
     try:
         return _checked(found) if isinstance(found, dict) else None
     except (KeyError, TypeError, ValueError):
@@ -161,12 +162,6 @@ def _said(command: list[str]) -> list[str]:
     except (OSError, subprocess.SubprocessError):
         return []
     return [line.strip() for line in done.stdout.splitlines() if line.strip()]
-
-
-def _device() -> str:
-    import ctranslate2
-
-    return "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
 
 
 def _read(path: Path) -> Mapping[str, Any]:

@@ -298,14 +298,7 @@ class _Run:
             date=recording_date(job.recording.path),
             comments=[stamp_comment(self.model, described(self.options), job.stamp)],
         )
-        text = composed.transcript.to_chat()
-        wrong = [p for p in check_chat(text) if p.severity == "error"]
-        if wrong:
-            raise OutputError(
-                f"{output}: the transcript would not be valid CHAT (line {wrong[0].line}: {wrong[0].message}); "
-                "please report this, nothing was written"
-            )
-        write_all(output, seal(text), composed.transcript, self.options.formats)
+        write_checked(output, composed.transcript, self.options.formats)
         job.held.close()
         summary = summarise(job.recording.path, output, heard.duration, composed)
         self.done.append(summary)
@@ -503,6 +496,22 @@ def recording_date(path: Path) -> datetime.date | None:
         return datetime.date.fromtimestamp(path.stat().st_mtime)
     except (OSError, ValueError, OverflowError):
         return None
+
+
+def write_checked(output: Path, transcript: Transcript, formats: Sequence[str]) -> None:
+    """Write a transcript as ``write_all`` does, sealed against later changes, once it has been checked.
+
+    Raises:
+        OutputError: It would not be valid CHAT, or can't be written; nothing was written.
+    """
+    text = transcript.to_chat()
+    wrong = [p for p in check_chat(text) if p.severity == "error"]
+    if wrong:
+        raise OutputError(
+            f"{output}: the transcript would not be valid CHAT (line {wrong[0].line}: {wrong[0].message}); "
+            "please report this, nothing was written"
+        )
+    write_all(output, seal(text), transcript, formats)
 
 
 def write_all(output: Path, text: str, transcript: Transcript, formats: Sequence[str]) -> None:

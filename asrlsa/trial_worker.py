@@ -15,7 +15,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from asrlsa.audio import SAMPLES_PER_MS
+from asrlsa.compute_types import usual_device
 from asrlsa.errors import AsrlsaError, UsageError
+from asrlsa.speech.memory import peak_memory
 from asrlsa.trials import Trial
 
 if TYPE_CHECKING:
@@ -30,7 +33,6 @@ if TYPE_CHECKING:
     from asrlsa.speech.recognise import Recognised
 
 Work = Sequence[tuple[Path, Path]]
-_SAMPLES_PER_MS = 16
 _UNFIT = re.compile(r'[,"\x00-\x1f\x7f-\x9f]')  # what @Media can't hold
 
 
@@ -132,36 +134,13 @@ def _limit(threads: int, memory: int | None) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
 
 
-def peak_memory() -> int:
-    """Return the largest resident memory of this process in bytes.
-
-    On Linux from ``/proc``: what ``getrusage`` says includes the process that started this one.
-    """
-    try:
-        text = Path("/proc/self/status").read_text(encoding="ascii")
-        return int(next(line for line in text.splitlines() if line.startswith("VmHWM")).split()[1]) * 1024
-    except (OSError, StopIteration):
-        pass
-    if sys.platform == "win32":
-        import psutil
-
-        return int(psutil.Process().memory_info().peak_wset)
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
 def _engine(trial: Trial, weights: Path, work: Work, clock: Clock) -> None:
     """Measure another program."""
-    import ctranslate2
-
     from asrlsa.engines import EngineSettings, load_engine
 
-    found = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
     settings = EngineSettings(
         compute_type=trial.compute_type,
-        device=found if trial.device == "auto" else trial.device,
+        device=usual_device() if trial.device == "auto" else trial.device,
         beam_size=trial.beam_size,
         batch_size=trial.batch_size,
         threads=trial.threads,
@@ -175,7 +154,7 @@ def _engine(trial: Trial, weights: Path, work: Work, clock: Clock) -> None:
         transcript.write_text(text + "\n", encoding="utf-8")
     clock.done()
     for recording, _ in work:  # other programs don't say how long a recording is; looked up when the clock stands
-        clock.audio_ms += sum(len(block) for block in _blocks(recording)) // _SAMPLES_PER_MS
+        clock.audio_ms += sum(len(block) for block in _blocks(recording)) // SAMPLES_PER_MS
 
 
 def _blocks(recording: Path) -> Iterator[NDArray[np.float32]]:
@@ -306,10 +285,9 @@ def _model_alone(trial: Trial, weights: Path, work: Work, clock: Clock) -> None:
 
 def _windows(recording: Path, transcript: Path, recogniser: Recogniser, clock: Clock) -> Iterator[_Window]:
     """Cut a recording into windows as asrlsa does."""
-    from asrlsa.speech.vad import VadOptions
-    from asrlsa.speech.windows import Windower, WindowOptions
+    from asrlsa.speech.recognise import make_windower
 
-    windower = Windower(VadOptions(), WindowOptions())
+    windower = make_windower(0)
     for found in (*(windower.feed(block) for block in _blocks(recording)), windower.finish()):
         for window in found:
             yield _Window(transcript, window.duration, recogniser.features(window.audio))

@@ -7,6 +7,7 @@ import statistics
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from glob import escape
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -223,7 +224,7 @@ def _score(data: Sequence[BenchData], recordings: Sequence[Path], home: Path, se
     found: list[FileScores] = []
     for number, one in enumerate(data):
         for recording, own in zip(one.recordings, transcript_names(one.recordings), strict=True):
-            transcript = next(home.glob(f"{_literal(names[recording])}.*"))
+            transcript = next(home.glob(f"{escape(names[recording])}.*"))
             copy = sets / str(number) / f"{own}{transcript.suffix}"
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(transcript, copy)
@@ -232,12 +233,6 @@ def _score(data: Sequence[BenchData], recordings: Sequence[Path], home: Path, se
             raise UsageError(f"{scored.failures[0][0]}: {scored.failures[0][1]}")
         found += scored.files
     return found
-
-
-def _literal(name: str) -> str:
-    from glob import escape
-
-    return escape(name)
 
 
 def _below(sums: Sums, name: str) -> int:

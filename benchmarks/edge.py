@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import resource
 import subprocess
 import sys
@@ -27,6 +26,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from asrlsa.speech.memory import peak_memory
 
 TARGETS = {"base": 500_000_000, "tiny": 250_000_000}
 OPTIONS = {"base": [], "tiny": ["--window", "12"]}  # shorter windows where the target is tight
@@ -91,20 +92,6 @@ def made(folder: Path, file: str, limit: int, without_swap: tuple[str, str]) -> 
     return False
 
 
-def highest(pid: int) -> int:
-    """Highest resident size of a process so far in bytes, 0 where the system doesn't say.
-
-    What ``wait4`` reports also counts the process that started it, as it was when they parted. This figure begins anew
-    with the program and never falls, so the last one that was read is the peak.
-    """
-    try:
-        text = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return 0
-    found = re.search(r"^VmHWM:\s*(\d+) kB", text, re.MULTILINE)
-    return int(found[1]) * 1024 if found else 0
-
-
 def capped(command: list[str], limit: int | None) -> tuple[float, float, int, int, str]:
     """Run a command on one core; return seconds by the clock and of the core, the peak, the exit code, and the cap."""
 
@@ -122,7 +109,7 @@ def capped(command: list[str], limit: int | None) -> tuple[float, float, int, in
         peak, ended = 0, 0
         while not ended:
             ended, status, usage = os.wait4(child.pid, os.WNOHANG)
-            peak = peak if ended else highest(child.pid) or peak
+            peak = peak if ended else peak_memory(child.pid) or peak  # the last one read: it never falls
             time.sleep(0.01)
         child.returncode = os.waitstatus_to_exitcode(status)
         peak = peak or usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)

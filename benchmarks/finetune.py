@@ -25,7 +25,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -33,6 +32,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from asrlsa.speech.memory import peak_memory
 
 UTTERANCES = 8  # an update of standard and variable; a packed window holds about as much of the children's speech
 HELD_OUT = 16
@@ -42,12 +43,6 @@ WINDOW = 29.0  # s
 VARIANTS = ("standard", "single", "packed", "variable", "cached")
 LR = 2e-4
 RATE = 16_000
-
-
-def peak_mb() -> float:
-    """Highest resident size of this process so far."""
-    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return size * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
 class Clock:
@@ -60,7 +55,7 @@ class Clock:
     def mark(self, speech: float) -> None:
         """An update has ended after ``speech`` seconds of speech in all."""
         self.marks.append((time.perf_counter(), time.process_time(), speech))
-        self.peak = peak_mb()
+        self.peak = peak_memory() / 1e6
 
     def rates(self) -> dict[str, float]:
         """Speech a second by wall and CPU time, after the first update."""

@@ -22,7 +22,6 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
-import resource
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +39,7 @@ from asrlsa.models import default_model, resolve_model
 from asrlsa.recordings import find_recordings
 from asrlsa.speech.capture import Paced
 from asrlsa.speech.decode import Recogniser
+from asrlsa.speech.memory import peak_memory
 from asrlsa.speech.recognise import Recognised, RecogniseOptions, Recognition
 from asrlsa.speech.streaming import LiveOptions, Update, bare
 from asrlsa.transcription import recognise_options
@@ -211,8 +211,7 @@ def main() -> None:
         rows += own
     if len(arguments.recordings) > 1:
         print(line("all", rows))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"\npeak memory of the process, offline passes included: {peak:.0f} MiB")
+    print(f"\npeak memory of the process, offline passes included: {peak_memory() / 2**20:.0f} MiB")
     if arguments.json:
         arguments.json.write_text(json.dumps([vars(r) for r in rows], indent=1), encoding="utf-8")
 

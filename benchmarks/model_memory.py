@@ -7,12 +7,12 @@ Every measurement runs in its own process; MB = 10^6 bytes, the highest resident
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 from pathlib import Path
 
 from asrlsa.models import available_models, resolve_model
+from asrlsa.speech.memory import peak_memory
 
 BATCH = 4  # windows decoded together, as asrlsa chooses on a CPU
 
@@ -30,8 +30,7 @@ def transcribe(recording: str, name: str, compute_type: str, batch_size: int) ->
     asrlsa.transcribe(
         recording, model=name, compute_type=compute_type, batch_size=batch_size, offline=True, language="en"
     )
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(peak * (1 if sys.platform == "darwin" else 1024) / 1e6)
+    print(peak_memory() / 1e6)
 
 
 def main() -> None:

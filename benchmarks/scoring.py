@@ -12,12 +12,13 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from asrlsa.speech.memory import peak_memory
 
 HEAD = (
     "@UTF8\n@Begin\n@Languages:\teng\n@Participants:\tCHI Target_Child, INV Investigator\n"
@@ -95,7 +96,7 @@ def score(folder: Path) -> None:
     begin = time.process_time()
     found = evaluate(folder / "hyp", folder / "ref")
     seconds = time.process_time() - begin
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_memory() / 2**20
     words = sum(file.counts["verbatim"].reference for file in found.files)
     print(
         f"{len(found.files):5} files {words:9,} words  {seconds:6.1f} s CPU  {words / seconds:9,.0f} words/s  "

@@ -29,6 +29,7 @@ import numpy as np
 import soundfile as sf
 from numpy.typing import NDArray
 
+from asrlsa.speech.memory import peak_memory
 from asrlsa.speech.speakers import SpeakerEncoder, SpeakerTracker
 from asrlsa.types import Span, Turn
 
@@ -256,7 +257,6 @@ def count_table(shared: Path, encoder: SpeakerEncoder, each: int) -> None:
 
 def memory_table() -> None:
     """Print this process's peak resident memory after each step; run alone, since a peak never falls."""
-    import resource
 
     import onnxruntime  # noqa: F401
     import scipy.cluster.hierarchy
@@ -265,7 +265,7 @@ def memory_table() -> None:
     from asrlsa.speech.speakers.clustering import cluster
 
     def peak() -> float:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return peak_memory() / 2**20
 
     steps = [("imports", peak())]
     tracker = SpeakerTracker(SpeakerEncoder(1))

@@ -377,7 +377,7 @@ def test_a_page_without_a_score_has_no_plot_but_its_table():
 @pytest.fixture
 def settings(tmp_path, monkeypatch):
     monkeypatch.setattr(recommended, "machine_name", lambda: "this machine")
-    monkeypatch.setattr(recommended, "_device", lambda: "cpu")
+    monkeypatch.setattr(recommended, "usual_device", lambda: "cpu")
     monkeypatch.setenv("ASRLSA_CONFIG", str(tmp_path / "config"))
     return tmp_path / "config" / recommended.FILE
 

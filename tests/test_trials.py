@@ -31,7 +31,7 @@ def test_what_makes_no_sense_is_refused_before_a_process_starts(tmp_path):
 
 def test_peak_memory_is_the_process_own_not_its_parents():
     def peak(code: str) -> int:
-        command = [sys.executable, "-c", f"from asrlsa.trial_worker import peak_memory; {code}; print(peak_memory())"]
+        command = [sys.executable, "-c", f"from asrlsa.speech.memory import peak_memory; {code}; print(peak_memory())"]
         return int(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
 
     held = bytearray(400_000_000)

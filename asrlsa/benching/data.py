@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -81,15 +82,9 @@ def _beside(reference: Path) -> Path:
     stem = reference.with_suffix("")
     beside = sorted(
         p
-        for p in reference.parent.glob(f"{_literal(stem.name)}.*")
+        for p in reference.parent.glob(f"{escape(stem.name)}.*")
         if p.suffix.lower() in (*AUDIO_SUFFIXES, *VIDEO_SUFFIXES)
     )
     if not beside:
         raise UsageError(f"{reference}: its recording is not beside it; give a folder that holds both, or a manifest")
     return beside[0]
-
-
-def _literal(name: str) -> str:
-    from glob import escape
-
-    return escape(name)

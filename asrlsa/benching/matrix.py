@@ -9,9 +9,7 @@ from itertools import product
 from asrlsa.config import COMPUTE_TYPES
 from asrlsa.engines import ENGINES, lacking
 from asrlsa.errors import UsageError
-from asrlsa.trials import Trial
-
-CONTEXTS = ("auto", "full")
+from asrlsa.trials import CONTEXTS, Trial
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -161,6 +160,3 @@ def report_data(report: Report) -> dict[str, Any]:
     known = {name: getattr(report, name) for name in names}
     choice = {"key": report.choice, "reason": report.reason} if report.choice else None
     return {**known, "recommended": choice, "configurations": [to_data(one) for one in report.configurations]}
-
-
-Progress = Callable[[int, int, Configuration], None]

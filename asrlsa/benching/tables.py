@@ -9,7 +9,7 @@ from typing import Final
 
 from asrlsa.benching.choice import pareto
 from asrlsa.benching.results import MEASURES, Configuration, Report
-from asrlsa.scoring.tables import Table, number
+from asrlsa.scoring.tables import Table, markdown_lines, markdown_text, number
 
 FRONT: Final = "◆"
 CHOSEN: Final = "★"
@@ -89,15 +89,8 @@ def remarks(report: Report) -> list[str]:
 def to_markdown(report: Report) -> str:
     """Write a benchmark as Markdown."""
     table = result_table(report)
-    lines = [f"## {table.title}", "", *(f"- {_cell(line)}" for line in remarks(report)), ""]
-    lines.append("| " + " | ".join(_cell(name) or " " for name in table.header) + " |")
-    lines.append("|" + "|".join(" :-- " if k < table.left else " --: " for k in range(len(table.header))) + "|")
-    lines += ["| " + " | ".join(_cell(text) or " " for text in row) + " |" for row in table.rows]
-    return "\n".join([*lines, "", table.note, ""])
-
-
-def _cell(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    notes = [f"- {markdown_text(line)}" for line in remarks(report)]
+    return "\n".join([f"## {table.title}", "", *notes, "", *markdown_lines(table), "", table.note, ""])
 
 
 def to_csv(report: Report) -> str:

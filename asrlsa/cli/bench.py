@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asrlsa.errors import OutputError, UsageError
+from asrlsa.cli.arguments import comma_separated, manifest_fields, write_report
+from asrlsa.errors import UsageError
 
 if TYPE_CHECKING:
     from asrlsa.benching.matrix import Matrix
@@ -116,7 +117,7 @@ def bench(
             recommend_matrix(matrix) if recommend else matrix,
             data,
             out=out,
-            where=_fields(where or []),
+            where=manifest_fields(where),
             repeats=repeats,
             within=within,
             memory=None if memory is None else round(memory * 1e6),
@@ -132,7 +133,7 @@ def bench(
 
 
 def _texts(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    return tuple(dict.fromkeys(comma_separated(text)))
 
 
 def _number(name: str, text: str) -> int:
@@ -143,16 +144,6 @@ def _number(name: str, text: str) -> int:
 
 def _numbers(name: str, text: str) -> tuple[int, ...]:
     return tuple(_number(name, part) for part in _texts(text))
-
-
-def _fields(values: list[str]) -> dict[str, str]:
-    found = {}
-    for value in values:
-        name, equals, content = value.partition("=")
-        if not equals or not name:
-            raise UsageError(f"--where {value!r}: give a field and its value, such as split=test")
-        found[name] = content
-    return found
 
 
 def _write(report: Report, *, json_: Path | None, csv: Path | None, markdown: Path | None, html: Path | None) -> None:
@@ -172,8 +163,4 @@ def _write(report: Report, *, json_: Path | None, csv: Path | None, markdown: Pa
     ]
     for path, text in texts:
         if path is not None:
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(text(), encoding="utf-8")
-            except OSError as error:
-                raise OutputError(f"{path}: can't be written ({error.strerror})") from None
+            write_report(path, text())

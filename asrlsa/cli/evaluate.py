@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asrlsa.errors import OutputError, UsageError
+from asrlsa.cli.arguments import comma_separated, manifest_fields, write_report
+from asrlsa.errors import UsageError
 
 if TYPE_CHECKING:
     from asrlsa.evaluate import Evaluation
@@ -128,17 +129,17 @@ def evaluate(
     if bool(increases or decreases) != (baseline is not None):
         raise UsageError("the gate needs --baseline and at least one --max-increase or --max-decrease")
     before = load_scores(baseline) if baseline is not None else None
-    steps = () if normalise.strip() == "none" else _names(normalise)
+    steps = () if normalise.strip() == "none" else comma_separated(normalise)
     if before is not None:
         check_settings(before, steps, collar, {*increases, *decreases})
     found = score(
         hypothesis,
         reference,
-        policies=_names(policies),
+        policies=comma_separated(policies),
         steps=steps,
         compare_with=compare,
         language=language,
-        where=_fields(where or []),
+        where=manifest_fields(where),
         allow_missing=allow_missing,
         collar=collar,
         resamples=resamples,
@@ -166,20 +167,6 @@ def evaluate(
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _fields(values: list[str]) -> dict[str, str]:
-    found = {}
-    for value in values:
-        name, equals, content = value.partition("=")
-        if not equals or not name:
-            raise UsageError(f"--where {value!r}: give a field and its value, such as split=test")
-        found[name] = content
-    return found
-
-
 def _write(
     found: Evaluation,
     checks: list[Check],
@@ -198,21 +185,13 @@ def _write(
     if save is not None:
         save_scores(save, to_data(found, __version__))
     if markdown is not None:
-        _write_text(markdown, to_markdown(found, checks))
+        write_report(markdown, to_markdown(found, checks))
     if junit is not None:
-        _write_text(junit, to_junit(found, checks))
+        write_report(junit, to_junit(found, checks))
     if html is not None:
         from asrlsa.scoring.html import to_html
 
-        _write_text(html, to_html(found, checks, version=__version__, folder=html.resolve().parent, audio=audio))
-
-
-def _write_text(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{path}: can't be written ({error.strerror})") from None
+        write_report(html, to_html(found, checks, version=__version__, folder=html.resolve().parent, audio=audio))
 
 
 def _show(found: Evaluation, checks: list[Check], format_: str, *, files: bool) -> None:

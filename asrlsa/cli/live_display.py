@@ -6,11 +6,10 @@ import sys
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from asrlsa.cli.progress import minutes
+from asrlsa.cli.progress import LINE_SECONDS, minutes, one_line, plain_console
 from asrlsa.live import LiveListener
 from asrlsa.transcription import Summary
 from asrlsa.types import Utterance, Word
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
     from asrlsa.speech.streaming import Update
 
-LINE_SECONDS = 30.0  # without a terminal, at most one progress line in this time
 SLOW_MS = 3_000  # sound that waits longer than this is worth a word
 
 
@@ -30,7 +28,7 @@ class LiveDisplay(LiveListener):
     def __init__(self, *, quiet: bool) -> None:
         """Show utterances and errors only with ``quiet``."""
         self.quiet = quiet
-        self.console = Console(file=sys.stderr, soft_wrap=True, highlight=False, markup=False, emoji=False)
+        self.console = plain_console(sys.stderr)
         self.live: Live | None = None
         if self.console.is_terminal and not quiet:
             self.live = Live(
@@ -137,4 +135,4 @@ class LiveDisplay(LiveListener):
         if self.quiet:
             return
         console = self.live.console if self.live is not None else self.console
-        console.print("".join(c if ord(c) >= 32 and ord(c) != 127 else "?" for c in text))
+        console.print(one_line(text))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asrlsa.cli.arguments import comma_separated
 from asrlsa.errors import UsageError
 
 if TYPE_CHECKING:
@@ -155,9 +156,9 @@ def prepare(
         language=language,
         text=text,
         style=style,
-        languages=_names(languages),
-        speakers=_names(speakers),
-        roles=_names(roles),
+        languages=comma_separated(languages),
+        speakers=comma_separated(speakers),
+        roles=comma_separated(roles),
         ages=AgeRange.of(ages) if ages else None,
         longest=longest,
         fastest=fastest,
@@ -244,7 +245,3 @@ def _check(folder: Path, corpus: list[Path] | None, out: Path | None) -> None:
     typer.echo(f"{folder}: {count or 'no'} problem{'s'[: count != 1]}", err=True)
     if count:
         raise typer.Exit(EXIT_SOME_FAILED)
-
-
-def _names(text: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in (text or "").split(",") if name.strip())

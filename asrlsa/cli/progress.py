@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -16,23 +16,20 @@ from asrlsa.transcription import Listener, Outcome, Summary
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from typing_extensions import Self
+
 LINE_SECONDS = 30.0  # without a terminal, at most one progress line in this time
 
 
-class Display(Listener):
-    """Shows a transcription run on a stream; called from several threads."""
+class BarDisplay:
+    """A bar on a terminal, lines above it, and lines alone elsewhere; a context that takes the bar away at its end."""
 
-    def __init__(self, *, quiet: bool, verbose: bool, stream: TextIO) -> None:
-        """Show errors only with ``quiet``; notes and skipped files with ``verbose``."""
-        self.quiet, self.verbose = quiet, verbose
-        self.console = Console(file=stream, soft_wrap=True, highlight=False, markup=False, emoji=False)
-        self.lock = threading.Lock()
-        self.begin = self.spoken = monotonic()
-        self.total = self.done = 0
+    def __init__(self, stream: TextIO) -> None:
+        """Show on ``stream``; there is no bar before ``open_bar``."""
+        self.console = plain_console(stream)
         self.bar: Progress | None = None
-        self.skips = 0
 
-    def __enter__(self) -> Display:
+    def __enter__(self) -> Self:
         """Start."""
         return self
 
@@ -44,19 +41,53 @@ class Display(Listener):
             self.bar.stop()
             self.bar = None
 
+    def open_bar(self, text: str, total: float | None, done: int = 0) -> None:
+        """Open the bar where there is a terminal, with ``text`` behind it."""
+        if self.console.is_terminal:
+            self.bar = Progress(BarColumn(), TextColumn("{task.description}"), console=self.console, transient=True)
+            self.bar.add_task(text, total=total, completed=done)
+            self.bar.start()
+
+    def move_bar(self, **changes: Any) -> None:
+        """Change ``completed``, ``total`` or ``description`` of the bar, where it is open."""
+        if self.bar is not None:
+            self.bar.update(self.bar.task_ids[0], **changes)
+
+    def say(self, text: str) -> None:
+        """Write a line, above the bar where it is open."""
+        (self.bar.console if self.bar is not None else self.console).print(one_line(text))
+
+
+def plain_console(stream: TextIO) -> Console:
+    """Return a console that writes texts as they are: no colours by their looks, no markup, no folding."""
+    return Console(file=stream, soft_wrap=True, highlight=False, markup=False, emoji=False)
+
+
+def one_line(text: str) -> str:
+    """Write a message so that it stays one line: a name may hold a line break."""
+    return "".join(c if ord(c) >= 32 and ord(c) != 127 else "?" for c in text)
+
+
+class Display(BarDisplay, Listener):
+    """Shows a transcription run on a stream; called from several threads."""
+
+    def __init__(self, *, quiet: bool, verbose: bool, stream: TextIO) -> None:
+        """Show errors only with ``quiet``; notes and skipped files with ``verbose``."""
+        super().__init__(stream)
+        self.quiet, self.verbose = quiet, verbose
+        self.lock = threading.Lock()
+        self.begin = self.spoken = monotonic()
+        self.total = self.done = 0
+        self.skips = 0
+
     def started(self, recordings: int, duration: int, model: str) -> None:
         """Open the bar."""
         self.begin, self.total = monotonic(), duration
         if self.quiet:
             return
         plural = "recording" if recordings == 1 else "recordings"
-        self._say(f"{recordings} {plural}, {minutes(duration)} of audio, model {model}")
-        if self.console.is_terminal:
-            self.bar = Progress(
-                BarColumn(), TextColumn("{task.description}"), console=self.console, transient=True, auto_refresh=True
-            )
-            self.bar.add_task("reading", total=max(duration, 1))
-            self.bar.start()
+        self.say(f"{recordings} {plural}, {minutes(duration)} of audio, model {model}")
+        self.open_bar("reading", max(duration, 1))
 
     def progress(self, done: int) -> None:
         """Move the bar, or write a line now and then."""
@@ -64,10 +95,10 @@ class Display(Listener):
             self.done = max(self.done, done)
             text = self._pace()
             if self.bar is not None:
-                self.bar.update(self.bar.task_ids[0], completed=self.done, description=text)
+                self.move_bar(completed=self.done, description=text)
             elif not self.quiet and monotonic() - self.spoken > LINE_SECONDS:
                 self.spoken = monotonic()
-                self._say(text)
+                self.say(text)
 
     def finished(self, summary: Summary) -> None:
         """Write the line of a finished recording."""
@@ -81,26 +112,26 @@ class Display(Listener):
                 _count(summary.repetitions, "repetition"),
             )
         )
-        self._say(f"{summary.path.name}: {minutes(summary.duration)}, {counts} -> {summary.output}")
+        self.say(f"{summary.path.name}: {minutes(summary.duration)}, {counts} -> {summary.output}")
         if self.verbose:
             for note in summary.notes:
-                self._say(f"  {note}")
+                self.say(f"  {note}")
 
     def skipped(self, recording: Path, reason: str) -> None:
         """Count it; show it with ``verbose`` or where the user has to decide."""
         self.skips += 1
         if self.verbose or (not self.quiet and "--overwrite" in reason):
-            self._say(f"{recording}: skipped, {reason}")
+            self.say(f"{recording}: skipped, {reason}")
 
     def failed(self, recording: Path, error: AsrlsaError) -> None:
         """Show the error; always."""
         text = str(error)
-        self._say(text if text.startswith(str(recording)) else f"{recording}: {text}")
+        self.say(text if text.startswith(str(recording)) else f"{recording}: {text}")
 
     def note(self, text: str) -> None:
         """Show a note."""
         if not self.quiet:
-            self._say(text)
+            self.say(text)
 
     def closing(self, outcome: Outcome) -> None:
         """Sum up the run."""
@@ -117,7 +148,7 @@ class Display(Listener):
             took = monotonic() - self.begin
             parts.append(f"{minutes(duration)} of audio in {minutes(round(took * 1000))}")
             parts.append(f"{duration / 1000 / max(took, 1e-6):.1f} × real time")
-        self._say(", ".join(parts))
+        self.say(", ".join(parts))
 
     def _pace(self) -> str:
         took = max(monotonic() - self.begin, 1e-6)
@@ -126,11 +157,6 @@ class Display(Listener):
         if self.done and self.total > self.done:
             text += f", {minutes(round((self.total - self.done) / max(speed, 1e-6)))} left"
         return text
-
-    def _say(self, text: str) -> None:
-        console = self.bar.console if self.bar is not None else self.console
-        # A name may hold a line break; every message is one line.
-        console.print("".join(c if ord(c) >= 32 and ord(c) != 127 else "?" for c in text))
 
 
 def minutes(ms: int) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from asrlsa.cli.arguments import manifest_fields
 from asrlsa.errors import UsageError
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def quantize(
     if verify:
         check = Verification(
             data=tuple(verify),
-            where=_fields(where or []),
+            where=manifest_fields(where),
             increases=increases,
             decreases=decreases,
             device=device,
@@ -178,16 +179,6 @@ def _closing(found: Quantized) -> str:
     size = f"{found.kind}, {found.disk / 1e6:.1f} MB (before: {found.disk_before / 1e6:.1f} MB)"
     where = f"{found.folder}: " if found.folder is not None else "not put in place: "
     return f"{where}{size}; CTranslate2 runs it as {found.runs_as} here"
-
-
-def _fields(values: list[str]) -> dict[str, str]:
-    found = {}
-    for value in values:
-        name, equals, content = value.partition("=")
-        if not equals or not name:
-            raise UsageError(f"--where {value!r}: give a field and its value, such as split=dev")
-        found[name] = content
-    return found
 
 
 class _Progress:

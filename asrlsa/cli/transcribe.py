@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asrlsa.cli.arguments import comma_separated
 from asrlsa.errors import UsageError
 
 if TYPE_CHECKING:
@@ -209,5 +210,5 @@ def _count(name: str, text: str, *, auto: int) -> int:
 
 
 def _formats(text: str) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(n.strip().lower() for n in text.split(",") if n.strip()))
+    names = tuple(dict.fromkeys(comma_separated(text.lower())))
     return ("cha", *(n for n in names if n != "cha"))

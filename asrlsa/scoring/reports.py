@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -19,6 +19,8 @@ from asrlsa.scoring.tables import (
     event_table,
     file_table,
     gate_table,
+    markdown_lines,
+    markdown_text,
     measures_table,
     participant_table,
     speaker_table,
@@ -75,23 +77,12 @@ def remarks(found: Evaluation) -> list[str]:
 
 def to_markdown(found: Evaluation, checks: Sequence[Check] = (), *, title: str = "asrlsa evaluate") -> str:
     """Write an evaluation as a Markdown summary."""
-    parts = [f"## {title}", "", *(f"- {_cell(line)}" for line in remarks(found)), ""]
+    parts = [f"## {title}", "", *(f"- {markdown_text(line)}" for line in remarks(found)), ""]
     for table in all_tables(found, checks):
-        parts += [f"### {table.title}", "", *_markdown(table), ""]
+        parts += [f"### {table.title}", "", *markdown_lines(table), ""]
         if table.note:
-            parts += [_cell(table.note), ""]
+            parts += [markdown_text(table.note), ""]
     return "\n".join(parts)
-
-
-def _markdown(table: Table) -> Iterable[str]:
-    yield "| " + " | ".join(_cell(name) or " " for name in table.header) + " |"
-    yield "|" + "|".join(" :-- " if k < table.left else " --: " for k in range(len(table.header))) + "|"
-    for row in table.rows:
-        yield "| " + " | ".join(_cell(text) or " " for text in row) + " |"
-
-
-def _cell(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
 def to_junit(found: Evaluation, checks: Sequence[Check]) -> str:

@@ -47,6 +47,18 @@ def number(value: float | None, digits: int = 2) -> str:
     return "∞" if math.isinf(value) else f"{value:.{digits}f}"
 
 
+def markdown_lines(table: Table) -> list[str]:
+    """Write header and rows of a table as Markdown, words to the left and figures to the right."""
+    marks = (" :-- " if k < table.left else " --: " for k in range(len(table.header)))
+    rows = ["| " + " | ".join(markdown_text(text) or " " for text in row) + " |" for row in (table.header, *table.rows)]
+    return [rows[0], "|" + "|".join(marks) + "|", *rows[1:]]
+
+
+def markdown_text(text: str) -> str:
+    """Write a text so that Markdown takes none of it for a sign of its own, on one line."""
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+
+
 def _interval(interval: tuple[float, float] | None) -> str:
     return f"{interval[0]:.2f} to {interval[1]:.2f}" if interval is not None else "–"
 

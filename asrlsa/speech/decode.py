@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from asrlsa.compute_types import usual_device
 from asrlsa.errors import ModelError
 from asrlsa.types import Word
 
@@ -417,11 +418,9 @@ def _extractor(mels: int) -> Any:
 
 
 def _device(device: str) -> str:
-    import ctranslate2
-
     if device == "auto":
-        return "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
-    if device == "cuda" and not ctranslate2.get_cuda_device_count():
+        return usual_device()
+    if device == "cuda" and usual_device() != "cuda":
         raise ModelError("no CUDA device was found: use --device cpu, or check the driver with nvidia-smi")
     return device
 

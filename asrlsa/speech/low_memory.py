@@ -8,28 +8,17 @@ The transcript is the same. Where several cores could have worked side by side i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from asrlsa.errors import AsrlsaError, MediaError
-from asrlsa.speech.decode import Recogniser
+from asrlsa.errors import AsrlsaError
 from asrlsa.speech.memory import give_back
-from asrlsa.speech.recognise import (
-    Blocks,
-    Recognised,
-    RecogniseOptions,
-    Recognition,
-    Source,
-    _Item,
-    follow,
-    make_windower,
-)
+from asrlsa.speech.recognise import Blocks, Recognised, Recognition, Source, _Item, follow, make_windower, no_memory
 from asrlsa.speech.speakers import SpeakerEncoder, SpeakerTracker
 from asrlsa.speech.speakers.embedding import resolve_model
 from asrlsa.speech.times import WordAligner
 from asrlsa.speech.windows import SAMPLES_PER_MS, Window
-from asrlsa.types import Milliseconds
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,47 +28,19 @@ if TYPE_CHECKING:
 class LowMemoryRecognition(Recognition):
     """As `Recognition`, in one thread and in three passes over each recording; use ``run`` once."""
 
-    def __init__(
-        self,
-        recogniser: Recogniser,
-        options: RecogniseOptions,
-        *,
-        on_finished: Callable[[Recognised], None],
-        on_failed: Callable[[Source, AsrlsaError], None],
-        on_progress: Callable[[Source, Milliseconds], None] = lambda source, done: None,
-        on_note: Callable[[str], None] = lambda note: None,
-    ) -> None:
-        """Prepare; arguments as `Recognition`.
-
-        Args:
-            recogniser: The loaded model.
-            options: What to do; windows are decoded one by one, whatever ``batch_size`` says.
-            on_finished: See `Recognition`.
-            on_failed: See `Recognition`.
-            on_progress: See `Recognition`.
-            on_note: See `Recognition`.
+    def _load_voices(self) -> None:
+        """Only look the speaker model up: it is loaded when its turn comes, and what is wrong is said before the work.
 
         Raises:
             ModelError: There is no such speaker model.
         """
-        self._follow = options.track_speakers
-        if self._follow:
-            resolve_model(options.speaker_model, offline=options.offline)  # what is wrong is said before the work
-        super().__init__(
-            recogniser,
-            replace(options, batch_size=1, track_speakers=False),
-            on_finished=on_finished,
-            on_failed=on_failed,
-            on_progress=on_progress,
-            on_note=on_note,
-        )
+        if self._options.track_speakers:
+            resolve_model(self._options.speaker_model, offline=self._options.offline)
 
     def run(self, sources: Iterable[Source]) -> None:
         """Recognise every source, one after the other; finished ones have been handed over when it is interrupted."""
         for source in sources:
-            result = Recognised(source)
-            result.words = [[] for _ in source.channels]
-            result.regions = [[] for _ in source.channels]
+            result = Recognised.begin(source)
             try:
                 self._recogniser.restore()
                 items = self._recognise(result)
@@ -91,8 +52,7 @@ class LowMemoryRecognition(Recognition):
                 give_back()
                 self._on_finished(result)
             except MemoryError:
-                problem = MediaError(f"{source.key}: not enough memory to read it; close other programs and run again")
-                self._on_failed(source, problem)
+                self._on_failed(source, no_memory(source))
             except AsrlsaError as error:
                 self._on_failed(source, error)
 
@@ -133,7 +93,7 @@ class LowMemoryRecognition(Recognition):
 
     def _follow_voices(self, result: Recognised, items: Sequence[_Item]) -> None:
         """Third pass: the voices."""
-        if not self._follow or len(result.source.channels) != 1:
+        if not self._options.track_speakers or len(result.source.channels) != 1:
             return
         model = SpeakerEncoder(1, self._options.speaker_model, offline=self._options.offline)
         tracker = SpeakerTracker(model)

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from asrlsa.errors import AsrlsaError, MediaError
 from asrlsa.speech.decode import Decoded, DecodingOptions, Encoded, Recogniser
 from asrlsa.speech.memory import give_back, limit_arenas
-from asrlsa.speech.repairs import Search, absolute_words, repair, wide_search
+from asrlsa.speech.repairs import Search, absolute_words, located, repair, wide_search
 from asrlsa.speech.speakers import SpeakerEncoder, SpeakerTracker
+from asrlsa.speech.spoken_language import LanguageVotes
 from asrlsa.speech.times import SHORTEST_MS, WordAligner, monotone
 from asrlsa.speech.vad import VadOptions
 from asrlsa.speech.windows import SAMPLES_PER_MS, Window, Windower, WindowOptions
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SURE_LANGUAGE = 0.9  # mean probability at which a recording's language is settled
-LANGUAGE_SPEECH_MS = 60_000  # or after so much speech
 SENTENCE_END = (".", "?", "!")
 JOINED_MS = 300  # a sentence that begins within this time after the last one may have swallowed a pause
 SWALLOWED_MS = 700  # a pause of this length right after its first word says so
@@ -85,6 +84,11 @@ class Recognised:
     regions: list[list[Span]] = field(default_factory=list)
     tracker: SpeakerTracker | None = None
     notes: list[str] = field(default_factory=list)
+
+    @classmethod
+    def begin(cls, source: Source) -> Recognised:
+        """Return a recording of which nothing has been heard."""
+        return cls(source, words=[[] for _ in source.channels], regions=[[] for _ in source.channels])
 
 
 @dataclass(slots=True)
@@ -179,11 +183,14 @@ class Recognition:
         self._done: queue.Queue[_Item | _End | None] = queue.Queue(max(2, options.batch_size))
         self._stop = threading.Event()
         self._crash: BaseException | None = None
-        self._voices: SpeakerEncoder | None = None
-        if options.track_speakers:
-            self._voices = SpeakerEncoder(threads=1, model=options.speaker_model, offline=options.offline)
-        self._votes: dict[int, dict[str, float]] = {}
-        self._heard: dict[int, Milliseconds] = {}
+        self._voices = self._load_voices()
+        self._votes: dict[int, LanguageVotes] = {}
+
+    def _load_voices(self) -> SpeakerEncoder | None:
+        """Load the speaker model, or say what is wrong with it before the work begins."""
+        if not self._options.track_speakers:
+            return None
+        return SpeakerEncoder(threads=1, model=self._options.speaker_model, offline=self._options.offline)
 
     def run(self, sources: Iterable[Source]) -> None:
         """Recognise every source; returns when all are finished or failed.
@@ -256,7 +263,7 @@ class Recognition:
             except AsrlsaError as problem:
                 error = problem
             except MemoryError:
-                error = MediaError(f"{source.key}: not enough memory to read it; close other programs and run again")
+                error = no_memory(source)
             if not self._put(self._read, _End(source, duration, notes, error)):
                 return
         self._put(self._read, None)
@@ -387,27 +394,18 @@ class Recognition:
             return ["en"] * len(items)
         if self._options.language is not None:
             return [self._options.language] * len(items)
-        open_rows = [n for n, i in enumerate(items) if not self._settled(id(i.source))]
+        votes = [self._votes.setdefault(id(i.source), LanguageVotes()) for i in items]
+        open_rows = [n for n, vote in enumerate(votes) if not vote.settled]
         if open_rows:
             for n, row in zip(open_rows, self._recogniser.languages(encoded.take(open_rows)), strict=True):
-                key, weight = id(items[n].source), items[n].window.duration
-                votes = self._votes.setdefault(key, {})
-                for code, p in row.items():
-                    votes[code] = votes.get(code, 0.0) + p * weight
-                self._heard[key] = self._heard.get(key, 0) + weight
-        return [self._language(id(i.source)) for i in items]
-
-    def _settled(self, key: int) -> bool:
-        heard = self._heard.get(key, 0)
-        return heard >= LANGUAGE_SPEECH_MS or (
-            heard >= 10_000 and max(self._votes[key].values()) / heard >= SURE_LANGUAGE
-        )
+                votes[n].add(row, items[n].window.duration)
+        return [vote.code for vote in votes]
 
     def _language(self, key: int) -> str:
         if self._options.language is not None:
             return self._options.language
         votes = self._votes.get(key)
-        return max(votes, key=lambda code: votes[code]) if votes else "en"
+        return votes.code if votes is not None else "en"
 
     # Stage 4: the finisher
 
@@ -421,9 +419,7 @@ class Recognition:
             key = id(item.source)
             result = results.get(key)
             if result is None:
-                result = results[key] = Recognised(item.source)
-                result.words = [[] for _ in item.source.channels]
-                result.regions = [[] for _ in item.source.channels]
+                result = results[key] = Recognised.begin(item.source)
                 if self._voices is not None and len(item.source.channels) == 1:
                     result.tracker = SpeakerTracker(self._voices)
             if isinstance(item, _Item):
@@ -451,8 +447,7 @@ class Recognition:
         result.words[item.channel].extend(reseated(monotone(words, window.regions)))
         result.regions[item.channel].extend(window.regions)
         if item.repaired:
-            note = f"{_clock(window.pieces[0].start)}: {item.repaired}"
-            result.notes.append(note)
+            result.notes.append(located(window, item.repaired))
         if result.tracker is not None:
             follow(result.tracker, window)
 
@@ -527,10 +522,11 @@ def refined(window: Window, words: Sequence[Word], aligner: WordAligner) -> list
     return done
 
 
+def no_memory(source: Source) -> MediaError:
+    """Say that memory ran out for a recording."""
+    return MediaError(f"{source.key}: not enough memory to read it; close other programs and run again")
+
+
 def _out_of_memory(error: BaseException) -> bool:
     text = str(error).lower()
     return isinstance(error, MemoryError) or "out of memory" in text or "bad_alloc" in text or "bad alloc" in text
-
-
-def _clock(ms: Milliseconds) -> str:
-    return f"{ms // 60_000}:{ms // 1000 % 60:02}"

@@ -64,6 +64,12 @@ def absolute_words(window: Window, words: Sequence[Word]) -> list[Word]:
     ]
 
 
+def located(window: Window, note: str) -> str:
+    """Return a note on a window that begins with where it is, in minutes and seconds."""
+    at = window.pieces[0].start
+    return f"{at // 60_000}:{at // 1000 % 60:02}: {note}"
+
+
 def loop_in(window: Window, result: Decoded) -> tuple[int, int] | None:
     """Return the loop in a window, if there is one; times and regions are compared in the recording."""
     words = absolute_words(window, result.words)

@@ -21,8 +21,6 @@ from typing import TYPE_CHECKING, Literal
 from asrlsa.speech.decode import SPACELESS, Decoded, Encoded, Recogniser
 from asrlsa.speech.memory import give_back
 from asrlsa.speech.recognise import (
-    LANGUAGE_SPEECH_MS,
-    SURE_LANGUAGE,
     Recognised,
     RecogniseOptions,
     Source,
@@ -30,8 +28,9 @@ from asrlsa.speech.recognise import (
     refined,
     reseated,
 )
-from asrlsa.speech.repairs import GUESS_LOG_PROBABILITY, absolute_words, loop_in, repair, wide_search
+from asrlsa.speech.repairs import GUESS_LOG_PROBABILITY, absolute_words, located, loop_in, repair, wide_search
 from asrlsa.speech.speakers import SpeakerEncoder, SpeakerTracker
+from asrlsa.speech.spoken_language import LanguageVotes
 from asrlsa.speech.times import WordAligner, monotone
 from asrlsa.speech.vad import FRAME_MS, FRAME_SAMPLES, RegionFinder, SpeechProbability, VadOptions
 from asrlsa.speech.windows import SAMPLES_PER_MS, Window
@@ -140,8 +139,7 @@ class StreamingRecogniser:
         self._committed: list[Word] = []  # in the window, the last one without its punctuation
         self._mark = ""  # what the last decoding put behind them
         self._before: tuple[Word, ...] = ()  # what followed the committed words in the last decoding
-        self._votes: dict[str, float] = {}
-        self._listened = 0  # ms that have voted
+        self._votes = LanguageVotes()
         self._aligner: WordAligner | None = None
 
     @property
@@ -239,7 +237,7 @@ class StreamingRecogniser:
         self._before, self._mark, self._unseen = follows, still, 0
         self._rested = reason == "pause"
         if found.note:
-            self.heard.notes.append(f"{_clock(window.pieces[0].start)}: {found.note}")
+            self.heard.notes.append(located(window, found.note))
         if reason == "close":
             settled = self._settle(self._silent_from(), len(self._committed))
         else:
@@ -309,14 +307,10 @@ class StreamingRecogniser:
         elif self._options.language is not None:
             code = self._options.language
         else:
-            votes, heard = dict(self._votes), self._listened
-            sure = heard >= 10_000 and max(votes.values()) / heard >= SURE_LANGUAGE
-            if not sure and heard < LANGUAGE_SPEECH_MS:
+            if not self._votes.settled:
                 fresh = min(window.duration, self._unseen * FRAME_MS)  # what has voted already does not vote again
-                for name, p in self._recogniser.languages(encoded)[0].items():
-                    votes[name] = votes.get(name, 0.0) + p * fresh
-                self._votes, self._listened = votes, heard + fresh
-            code = max(votes, key=lambda name: votes[name])
+                self._votes.add(self._recogniser.languages(encoded)[0], fresh)
+            code = self._votes.code
         self.heard.language = code
         return code
 
@@ -454,7 +448,3 @@ def _punctuated(
     if still:
         committed = (*committed[:-1], replace(committed[-1], text=committed[-1].text[: -len(still)]))
     return added, known, tuple(committed), still
-
-
-def _clock(ms: Milliseconds) -> str:
-    return f"{ms // 60_000}:{ms // 1000 % 60:02}"

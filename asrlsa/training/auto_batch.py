@@ -16,6 +16,7 @@ from torch import nn
 from asrlsa.errors import ModelError
 from asrlsa.models import cache_dir
 from asrlsa.output import write_atomic
+from asrlsa.speech.memory import peak_memory
 
 MOST: Final = 256  # windows; beyond this a larger batch is no faster
 MOST_CPU: Final = 16
@@ -189,7 +190,7 @@ class Attempt:
     def __call__(self, frames: int, size: int) -> None:
         """Run a step of ``size`` windows of ``frames`` mel frames; raises where memory runs out."""
         devices = [self.device] if self.device.type == "cuda" else []
-        before = _resident() if self.device.type == "cpu" else 0
+        before = peak_memory() if self.device.type == "cpu" else 0
         trained = [p for p in self.model.parameters() if p.requires_grad]
         # AdamW keeps two numbers for each parameter; they are not there before the first real step.
         state = [torch.empty_like(p) for p in trained for _ in range(2)] if devices else []
@@ -200,7 +201,7 @@ class Attempt:
                 for p in trained:
                     p.grad = None
                 state.clear()
-        if self.device.type == "cpu" and not cpu_has_room(before, _resident(), size):
+        if self.device.type == "cpu" and not cpu_has_room(before, peak_memory(), size):
             raise MemoryError(f"twice {size} windows would take too much of the memory")
 
     def _step(self, frames: int, size: int) -> None:
@@ -221,25 +222,14 @@ def cpu_has_room(before: int, after: int, size: int) -> bool:
     """Whether a CPU machine has room for the batch just tried; it would be killed before it ran out.
 
     Args:
-        before: Resident bytes before.
-        after: Resident bytes after.
+        before: Peak of resident bytes before.
+        after: The same after.
         size: Windows that were tried.
     """
     import psutil
 
     free = int(psutil.virtual_memory().available)
     return size == 1 or (after - before) < MEMORY_SHARE * (free + max(after - before, 0))
-
-
-def _resident() -> int:
-    try:
-        import resource
-
-        return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * 1024
-    except ImportError:
-        import psutil
-
-        return int(psutil.Process().memory_info().rss)
 
 
 # A window of 30 s keeps about this many values of activation for each position and unit of width in one layer.

@@ -61,7 +61,6 @@ class Prepared:
         precision: Arithmetic of a step.
         steps: Updates in all.
         plan: The ``start`` event.
-        teacher: A frozen copy of the base, or None.
     """
 
     settings: FinetuneSettings

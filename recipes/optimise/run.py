@@ -21,8 +21,6 @@ import argparse
 import contextlib
 import json
 import os
-import platform
-import re
 import shutil
 import statistics
 import subprocess
@@ -34,6 +32,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from asrlsa.recommended import machine_name
+from asrlsa.speech.memory import peak_memory
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
@@ -325,14 +326,7 @@ def peak_mb(device: str) -> float:
 
         if torch.cuda.max_memory_allocated():
             return torch.cuda.max_memory_allocated() / 1e6
-    with contextlib.suppress(OSError):
-        # Linux: ru_maxrss begins with the size of the process that started this one.
-        if found := re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(encoding="utf-8")):
-            return int(found[1]) * 1024 / 1e6
-    import resource
-
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most / 1e6 if sys.platform == "darwin" else most * 1024 / 1e6
+    return peak_memory() / 1e6
 
 
 class Process:
@@ -547,15 +541,7 @@ def score(made: list[tuple[str, str, Any]], texts: list[str], out: Path) -> dict
 
 def machine(options: argparse.Namespace) -> str:
     """Name the machine."""
-    name = platform.machine()
-    with contextlib.suppress(OSError):
-        found = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
-        name = found[1] if found else name
-    if options.device == "cuda":
-        import torch
-
-        name = torch.cuda.get_device_name() if torch.cuda.is_available() else "a GPU"
-    return f"{name}, {os.cpu_count()} cores, {options.threads} thread{'s'[: options.threads != 1]}"
+    return f"{machine_name()}, {options.threads} thread{'s'[: options.threads != 1]}"
 
 
 # The table.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,15 @@ def tiny_model(tiny_folder: Path):
     from asrlsa.training.base import load_base
 
     return load_base(tiny_folder).model
+
+
+@pytest.fixture
+def quiet_machine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Its own cache; torch's number of threads and random state as they were."""
+    import torch
+
+    monkeypatch.setenv("ASRLSA_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    threads, state = torch.get_num_threads(), torch.random.get_rng_state()
+    yield
+    torch.set_num_threads(threads)
+    torch.random.set_rng_state(state)

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +27,10 @@ from asrlsa.training.loss import IGNORED, LossHead, install_loss, token_loss
 from asrlsa.training.recipe import load_settings
 from asrlsa.training.settings import DistilSettings, LossSettings
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("ASRLSA_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-    threads, state = torch.get_num_threads(), torch.random.get_rng_state()
-    yield
-    torch.set_num_threads(threads)
-    torch.random.set_rng_state(state)
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning"),
+    pytest.mark.usefixtures("quiet_machine"),
+]
 
 
 @pytest.mark.parametrize("chunk", [1, 4, 100])

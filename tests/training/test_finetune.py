@@ -10,7 +10,6 @@ import importlib.util
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,22 +33,15 @@ from asrlsa.training.loss import IGNORED
 from asrlsa.training.recipe import load_settings
 from asrlsa.training.settings import FinetuneSettings
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning"),
+    pytest.mark.usefixtures("quiet_machine"),
+]
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_run.make_data(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(autouse=True)
-def quiet_machine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """One thread, its own cache, and torch's random state as it was."""
-    monkeypatch.setenv("ASRLSA_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-    threads, state = torch.get_num_threads(), torch.random.get_rng_state()
-    yield
-    torch.set_num_threads(threads)
-    torch.random.set_rng_state(state)
 
 
 def recipe(base: Path, data: Path, *changes: str) -> FinetuneSettings:

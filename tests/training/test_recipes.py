@@ -9,7 +9,6 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,7 +26,10 @@ from asrlsa.finetune import finetune
 from asrlsa.training.methods import attach
 from asrlsa.training.recipe import load_settings
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning"),
+    pytest.mark.usefixtures("quiet_machine"),
+]
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 TOMLS = sorted(RECIPES.glob("*/*.toml"))
@@ -65,15 +67,6 @@ SMALL = (
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_run.make_data(tmp_path_factory.mktemp("data"), train=6, dev=2)
-
-
-@pytest.fixture(autouse=True)
-def quiet_machine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("ASRLSA_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-    threads, state = torch.get_num_threads(), torch.random.get_rng_state()
-    yield
-    torch.set_num_threads(threads)
-    torch.random.set_rng_state(state)
 
 
 def load(folder: str) -> ModuleType:
