@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from asrlsa import model_starter
+from asrlsa.audio import SAMPLE_RATE, load
 from asrlsa.cli import app
 from asrlsa.config import TranscribeOptions
 from asrlsa.conversion import adapters, ct2_file, tensor_file
@@ -31,7 +33,7 @@ from asrlsa.transcription import transcribe_folder
 from asrlsa.types import Word
 
 ROOT = Path(__file__).resolve().parents[1]
-SAMPLE = ROOT / "samples" / "lost_dog.mp3"
+SAMPLE = ROOT / "samples" / "sandwich.mp3"
 KEY = "model.decoder.layers.0.fc1"
 LARGEST = 5_000_000  # bytes of a packaged adapter
 
@@ -180,7 +182,7 @@ def adapter(tmp_path_factory) -> Path:
     name = f"base_model.model.{KEY}"
     arrays = {
         f"{name}.lora_A.weight": draw.normal(0, 0.05, (2, columns)).astype("<f4"),
-        f"{name}.lora_B.weight": draw.normal(0, 0.05, (rows, 2)).astype("<f4"),
+        f"{name}.lora_B.weight": draw.normal(0, 0.005, (rows, 2)).astype("<f4"),
     }
     tensor_file.write_tensors(folder / adapters.WEIGHTS, arrays)
     (folder / adapters.CONFIG).write_text(json.dumps({"peft_type": "LORA", "lora_alpha": 2, "r": 2}))
@@ -349,11 +351,13 @@ def test_nothing_but_disfluencies_is_left_out(texts):
 
 @pytest.mark.weights
 def test_one_run_writes_what_was_said_and_what_was_meant(packaged, tmp_path, judge: Judge):
-    out = tmp_path / "out"
-    transcript = out / "lost_dog.cha"
+    sound = load(SAMPLE)[: 10 * SAMPLE_RATE]
+    recording = tmp_path / "talk.wav"
+    soundfile.write(recording, sound, SAMPLE_RATE, subtype="PCM_16")
+    transcript = tmp_path / "talk.cha"
 
     def run(**values: object) -> tuple[int, str]:
-        outcome = transcribe_folder([SAMPLE], out=out, options=options(threads=1, **values))
+        outcome = transcribe_folder([recording], options=options(threads=1, align=False, **values))
         assert outcome.failed == ()
         return len(outcome.finished), transcript.read_text(encoding="utf-8")
 
@@ -371,9 +375,7 @@ def test_one_run_writes_what_was_said_and_what_was_meant(packaged, tmp_path, jud
     assert " at 0.5, prompt none" in comment
     assert run(both=True)[0] == 0
     assert run(both=True, verbatim=0.9)[0] == 1
-    done, text = run()
-    assert done == 1
-    assert "%xflu" not in text
     done, text = run(style="fluent")
     assert done == 1
     assert "style fluent, prompt none" in text
+    assert "%xflu" not in text
