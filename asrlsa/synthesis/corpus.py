@@ -20,7 +20,7 @@ from asrlsa.errors import ConfigError, OutputError
 from asrlsa.manifest import MANIFESTS, Row, write_rows
 from asrlsa.output import atomic_writer, write_atomic
 from asrlsa.synthesis.disfluencies import main_tier
-from asrlsa.synthesis.script import Plan, plan_recording, plan_to_json
+from asrlsa.synthesis.script import NEGATIVES, Plan, plan_recording, plan_to_json
 from asrlsa.synthesis.sound import Samples
 from asrlsa.types import Participant, Utterance
 
@@ -106,17 +106,16 @@ def make_corpus(
     """
     _claim_settings(folder, settings)
     parts = _parts_there(folder)
-    wanted, begin, made = 60 * minutes, time.monotonic(), 0.0
-    seconds = sum(part["duration"] for part in parts.values())
+    wanted, begin = 60 * minutes, time.monotonic()
+    there = _seconds(parts)
 
     def progress() -> Progress:
-        left = (wanted - seconds) * (time.monotonic() - begin) / made if made else None
-        return Progress(seconds, wanted, len(parts), None if left is None else max(0.0, left))
+        now = _seconds(parts)
+        left = (wanted - now) * (time.monotonic() - begin) / (now - there) if now > there else None
+        return Progress(now, wanted, len(parts), None if left is None else max(0.0, left))
 
-    for number, part in _made(folder, settings, studio, jobs, parts, lambda: seconds < wanted):
+    for number, part in _made(folder, settings, studio, jobs, parts, lambda: _seconds(parts) < wanted):
         parts[number] = part
-        seconds += part["duration"]
-        made += part["duration"]
         if len(parts) % _EVERY == 0:
             _write_tables(folder, settings, parts)
         report(progress())
@@ -137,6 +136,10 @@ def _claim_settings(folder: Path, settings: CorpusSettings) -> None:
     if folder.exists() and any(folder.iterdir()):
         raise OutputError(f"{folder}: is not empty and holds no corpus; give another folder")
     write_atomic(path, json.dumps(mine, indent=1) + "\n")
+
+
+def _seconds(parts: Mapping[int, Mapping[str, Any]]) -> float:
+    return float(sum(part["duration"] for part in parts.values()))
 
 
 def _parts_there(folder: Path) -> dict[int, dict[str, Any]]:
@@ -360,10 +363,10 @@ def statistics_of(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
             count["words"] += words
             count["disfluent"] += bool(row["events"])
             count["minutes_" + row["engine"]] += (row["end"] - row["start"]) / 60
-            count["negatives"] += row["kind"] in ("doubles", "holding", "letters")
+            count["negatives"] += row["kind"] in NEGATIVES
             for kind, number in row["events"].items():
                 count[kind] += number
-            if row["kind"] not in ("doubles", "holding", "letters"):
+            if row["kind"] not in NEGATIVES:
                 who = people[row["population"]]
                 who["words"] += words
                 for kind, number in row["events"].items():

@@ -20,8 +20,8 @@ from asrlsa.synthesis.sentences import Sentence, draw_sentence, fill
 __all__ = ["Piece", "Spoken", "main_tier", "speak", "speak_fluently"]
 
 _WITH_FILLER = 0.18  # probability that a filler stands between what is taken back and what is said for it
-_PAUSE_AFTER = {"um": 0.6}  # um announces a longer delay than uh (Clark & Fox Tree 2002)
-_PAUSE_AFTER_OTHERS = 0.4
+_PAUSE_AFTER = {"um": 0.75}  # um announces a longer delay than uh (Clark & Fox Tree 2002)
+_PAUSE_AFTER_OTHERS = 0.55
 _PAUSE_BEFORE = 0.4
 _SHORT, _LONG = 250, 1000  # ms, from which asrlsa writes (.) and (1.2)
 
@@ -37,6 +37,7 @@ class Piece:
         comma: A comma follows in the text.
         pause: Silence after it in ms; where it is 0 and ``cut`` is not set, the voice goes on.
         cut: The voice is begun anew after it.
+        rest: The voice pauses after it in its own way, as at a comma.
         effect: ``held`` (its first sound), ``drawn`` (its last sound), ``block`` or empty.
         seconds: Length of a filler or of a sound that is held; 0 leaves it to the voice.
     """
@@ -47,6 +48,7 @@ class Piece:
     comma: bool = False
     pause: int = 0
     cut: bool = False
+    rest: bool = False
     effect: str = ""
     seconds: float = 0.0
 
@@ -185,7 +187,7 @@ class _Maker:
     def _filled_pause(self, inside: bool) -> Piece:
         chance = self.chance
         filler: Filler = chance.choices(self.language.fillers, [f.weight for f in self.language.fillers])[0]
-        if chance.random() < 0.25:  # said in one breath with what follows
+        if chance.random() < 0.15:  # said in one breath with what follows
             return Piece("filler", filler.text)
         seconds = min(1.3, max(0.16, filler.seconds * math.exp(chance.gauss(0, 0.38))))
         pause = 0
@@ -225,7 +227,7 @@ class _Maker:
     def _fragment_of(self, word: str) -> str:
         """Return the letters of a word's beginning, or an empty text where it can't be broken."""
         low = word.lower()
-        if not low.isalpha() or len(low) < 3:
+        if not low.isalpha() or len(low) < 3 or low[0] in self.language.silent:
             return ""
         onset = next((letters for letters in self.language.onsets if low.startswith(letters)), "")
         if not onset:
@@ -243,9 +245,9 @@ class _Maker:
         letters = self._fragment_of(word)
         if not letters:
             return None
-        joined = self.chance.random() < 0.4
-        one = Piece("fragment", letters, target=word)
-        return [one if joined else replace(one, cut=True, pause=self._gap()) for _ in range(copies)]
+        # Voices say a lone sound badly; so a fragment is always said in one go with what follows.
+        one = Piece("fragment", letters, target=word, rest=self.chance.random() < 0.5)
+        return [one for _ in range(copies)]
 
     def _sound(self, i: int) -> bool:
         pieces = self._fragments(i, self.words[i], self._copies())
@@ -266,7 +268,7 @@ class _Maker:
         if pieces is None or self.words[i].lower().startswith(pieces[0].text):
             return False
         lead = [Piece("word", word) for word in words[:-1]]
-        pieces[-1] = replace(pieces[-1], cut=True, pause=max(pieces[-1].pause, self._gap()))
+        pieces[-1] = replace(pieces[-1], cut=True, pause=self._gap())
         self.before[i].taken_back.append((lead + pieces, "[//]" if lead else ""))
         self._editing(i)
         self.free[i] = False
@@ -312,10 +314,13 @@ class _Maker:
         return True
 
     def _false_start(self, i: int) -> bool:
-        other = draw_sentence(self.language, self.sentence.kind, self.split, self.chance)
         count = self.chance.choice((2, 3, 3, 4))
-        words = other.words[:count]
-        if len(other.words) <= count or words[0].lower() == self.words[0].lower() or set(range(count)) & other.commas:
+        for _ in range(5):
+            other = draw_sentence(self.language, self.sentence.kind, self.split, self.chance)
+            words = other.words[:count]
+            if len(other.words) > count and words[0].lower() != self.words[0].lower():
+                break
+        else:
             return False
         pieces = [Piece("word", word) for word in words]
         pieces[-1] = replace(pieces[-1], cut=True, pause=self._gap() + 150)
@@ -373,10 +378,51 @@ class _Maker:
                     pieces[-1] = replace(pieces[-1], cut=True)
                 base = replace(own, comma=base.comma)
             pieces.append(base)
-        pieces[-1] = replace(pieces[-1], pause=0, comma=False)
+        pieces[-1] = replace(pieces[-1], pause=0, comma=False, cut=False)
         return Spoken(
-            tuple(pieces), tuple(groups), self.sentence.terminator, self.sentence.kind, self.events, self.sentence
+            tuple(_settled(pieces)),
+            tuple(groups),
+            self.sentence.terminator,
+            self.sentence.kind,
+            self.events,
+            self.sentence,
         )
+
+
+_SHORT_STRETCH = 7  # letters; what is shorter, voices say badly when it stands alone
+
+
+def _settled(pieces: list[Piece]) -> list[Piece]:
+    """Join what is too short to be said alone with what stands beside it; the voice then pauses in its own way."""
+    bounds = [i + 1 for i, piece in enumerate(pieces) if piece.cut and i + 1 < len(pieces)]
+    settled = list(pieces)
+
+    def join(end: int) -> None:
+        last = settled[end - 1]
+        settled[end - 1] = replace(last, cut=False, rest=last.pause > 0 or last.rest, pause=0, comma=False)
+
+    def lone_filler(start: int, end: int) -> bool:
+        return end - start == 1 and settled[start].kind == "filler"
+
+    start = 0
+    for number, end in enumerate([*bounds, len(pieces)]):
+        part = settled[start:end]
+        after = bounds[number + 1] if number + 1 < len(bounds) else len(pieces)
+        if lone_filler(start, end) or sum(len(piece.text) for piece in part) >= _SHORT_STRETCH:
+            start = end
+            continue
+        if end < len(pieces) and settled[end].effect not in ("held", "block"):
+            if lone_filler(end, after):
+                settled[end] = replace(settled[end], seconds=0.0)
+            join(end)
+            continue  # the joined part may still be short
+        before = settled[start - 1] if start else None
+        if before is not None and part[0].effect not in ("held", "block"):
+            if before.kind == "filler":
+                settled[start - 1] = replace(before, seconds=0.0)
+            join(start)
+        start = end
+    return settled
 
 
 def _word(sentence: Sentence, i: int) -> Piece:

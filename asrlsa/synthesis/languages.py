@@ -48,12 +48,14 @@ class SpokenLanguage:
         fillers: Filled pauses.
         function_words: Words that are repeated most and seldom broken.
         clause_words: Words that begin a clause inside a sentence.
+        conjunctions: What joins two sentences.
         slots: Name to values; a value may hold other slots in braces.
         sections: Population, ``examiner`` or ``negative`` to sections of ``templates``.
         templates: Kind of talk (``child``, ``adult``, ``examiner``, ``doubles`` …) to sentences with slots.
         slips: A word to forms that are said for it and corrected, such as *went* to *goed*.
         onsets: Letters at the beginning of a word that are one sound, longest first.
         vowels: Letters that are vowels.
+        silent: First letters that are not said.
         held: First letters of words whose first sound can be held.
         letters: How a letter of the alphabet is said, where eSpeak says it otherwise.
         voices: Engine to split to voices.
@@ -64,6 +66,7 @@ class SpokenLanguage:
     fillers: tuple[Filler, ...]
     function_words: frozenset[str]
     clause_words: frozenset[str]
+    conjunctions: tuple[str, ...]
     slots: Mapping[str, tuple[str, ...]]
     sections: Mapping[str, tuple[str, ...]]
     templates: Mapping[str, tuple[str, ...]]
@@ -71,6 +74,7 @@ class SpokenLanguage:
     onsets: tuple[str, ...]
     vowels: str
     held: str
+    silent: str
     letters: Mapping[str, str]
     voices: Mapping[str, Mapping[str, tuple[str, ...]]]
     accents: Mapping[str, str]
@@ -109,6 +113,7 @@ def load_language(code: str) -> SpokenLanguage:
         fillers=tuple(fillers),
         function_words=frozenset(table["words"]["function"].split()),
         clause_words=frozenset(table["words"]["clause"].split()),
+        conjunctions=_lists(table["words"])["conjunctions"],
         slots=_lists(table["slots"]),
         sections=MappingProxyType({name: tuple(kinds.split()) for name, kinds in table["sections"].items()}),
         templates=_lists(table["templates"]),
@@ -116,6 +121,7 @@ def load_language(code: str) -> SpokenLanguage:
         onsets=tuple(sorted(table["sounds"]["onsets"].split(), key=len, reverse=True)),
         vowels=table["sounds"]["vowels"],
         held=table["sounds"]["held"],
+        silent=table["sounds"].get("silent", ""),
         letters=MappingProxyType(dict(table["sounds"].get("letters", {}))),
         voices=MappingProxyType({engine: _lists(splits) for engine, splits in table["voices"].items()}),
         accents=MappingProxyType(dict(table["accents"])),

@@ -30,7 +30,6 @@ class Stretch:
         block: s of silence before a tense onset.
         filler: Length in s of a filler that stands alone; 0 where there is none.
         broken: It ends in a fragment, and is broken off hard.
-        alone: It is a fragment and nothing else.
     """
 
     phonemes: str
@@ -40,7 +39,6 @@ class Stretch:
     block: float = 0.0
     filler: float = 0.0
     broken: bool = False
-    alone: bool = False
 
 
 def stretches(
@@ -76,21 +74,22 @@ def _stretch(
             words.clear()
 
     for piece in part:
+        mark = "," if piece.comma or piece.rest else ""
         if piece.kind == "word" and not piece.text.endswith("@l"):
-            words.append(piece.text + ("," if piece.comma else ""))
+            words.append(piece.text + mark)
             continue
         flush()
         if piece.kind == "word":
-            written.append(_letter(piece.text[:-2], language, accent, phonemise))
+            written.append(_letter(piece.text[:-2], language, accent, phonemise) + mark)
         elif piece.kind == "filler":
             filler = next(f for f in language.fillers if f.text == piece.text)
-            written.append(chance.choice(filler.phonemes) + ("," if chance.random() < 0.3 and len(part) > 1 else ""))
+            written.append(chance.choice(filler.phonemes) + (mark or ("," if chance.random() < 0.3 else "")))
         else:
-            written.append(_fragment(piece, accent, phonemise, chance) + ("," if chance.random() < 0.3 else ""))
+            written.append(_fragment(piece, accent, phonemise, chance) + mark)
     flush()
     text = " ".join(written).rstrip(",. ")
-    mark = terminator if terminator in (".", "?", "!") else "," if last.pause >= 250 and chance.random() < 0.6 else ""
     alone = len(part) == 1
+    mark = terminator or ("" if last.kind == "fragment" else ",")  # without a comma the last word is said unclearly
     return Stretch(
         phonemes=text + mark,
         pause=last.pause,
@@ -99,7 +98,6 @@ def _stretch(
         block=first.seconds if first.effect == "block" else 0.0,
         filler=last.seconds if alone and last.kind == "filler" else 0.0,
         broken=last.kind == "fragment",
-        alone=alone and last.kind == "fragment",
     )
 
 

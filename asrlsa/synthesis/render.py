@@ -26,6 +26,7 @@ __all__ = ["Heard", "SpeechCache", "render"]
 
 _LEVEL: Final = 0.06  # root mean square of speech before the recording's gain
 _SHORTEST, _LONGEST = 0.5, 2.2  # factors by which a filler may be made shorter or longer than the voice says it
+_HESITATING: Final = {"kokoro": 0.8, "piper": 0.5}
 _QUIET: Final = {"breath": -20.0, "laughter": -6.0, "knock": -8.0, "babble": -14.0}  # dB against speech
 
 
@@ -90,7 +91,9 @@ def _utterance(turn: Turn, speaker: Speaker, language: str, voices: Synthesiser,
     table = load_language(language)
     parts: list[Samples] = []
     for stretch in stretches(turn.spoken, table, table.accent(speaker.voice[0][0]), voices.phonemise, chance):
-        samples = sound.resampled(voices.say(stretch.phonemes, speaker), speaker.pitch)
+        # A hesitation is said slowly, rather than made longer afterwards.
+        slow = speaker if not stretch.filler else replace(speaker, speed=speaker.speed * _HESITATING[speaker.engine])
+        samples = sound.resampled(voices.say(stretch.phonemes, slow), speaker.pitch)
         samples = _shaped(samples, stretch, chance)
         if stretch.block:
             parts.append(np.zeros(int(stretch.block * SAMPLE_RATE), np.float32))
@@ -115,9 +118,7 @@ def _shaped(samples: Samples, stretch: Stretch, chance: random.Random) -> Sample
         samples = sound.drawn_end(samples, stretch.drawn)
     if stretch.block:
         samples = sound.tense_onset(samples)
-    if stretch.alone:
-        samples = sound.broken_off(samples, chance.uniform(0.12, 0.26))
-    elif stretch.broken:
+    if stretch.broken:
         samples = sound.broken_off(samples, len(samples) / SAMPLE_RATE - chance.uniform(0.03, 0.07))
     return samples
 

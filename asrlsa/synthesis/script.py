@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from asrlsa.errors import ConfigError
 from asrlsa.synthesis.disfluencies import Spoken, speak, speak_fluently
 from asrlsa.synthesis.languages import SpokenLanguage, load_language
 from asrlsa.synthesis.populations import POPULATIONS, Population
-from asrlsa.synthesis.sentences import draw_sentence
+from asrlsa.synthesis.sentences import draw_sentence, joined
 
-__all__ = ["BLOCK", "Acoustics", "Plan", "Speaker", "Turn", "plan_recording"]
+__all__ = ["BLOCK", "NEGATIVES", "Acoustics", "Plan", "Speaker", "Turn", "plan_recording"]
 
 BLOCK: Final = 20
+NEGATIVES: Final = frozenset(("fluent", "doubles", "holding", "letters"))  # kinds of hard negatives
 _DEV, _TEST, _SILENT = 0, 1, 2  # places in a block, before it is shuffled
-_NEGATIVES = 0.36  # share of utterances that are hard negatives: about as many as hold a disfluency
+_SHARE = 0.36  # share of utterances that are hard negatives: about as many as hold a disfluency
+_TWO_CLAUSES = 0.45  # share of utterances of the main speaker that join two sentences
 _SAME_WORDS = 0.5  # share of those that say fluently what was said with disfluencies before
 _WORD_SECONDS = 0.36  # s a word and what goes with it takes, about
 _LONGEST_OVERLAP = 0.28  # s by which turns may overlap; `asrlsa prepare` leaves out what overlaps by more than 0.3 s
@@ -256,13 +258,17 @@ class _Writer:
     def _spoken(self, speaker: int, factor: float, said: list[Spoken]) -> Spoken:
         chance, table = self.chance, self.table
         who = self.who if speaker == 0 else POPULATIONS["adult"]
-        if chance.random() < _NEGATIVES:
+        if chance.random() < _SHARE:
             if said and chance.random() < _SAME_WORDS:
-                return speak_fluently(said.pop(chance.randrange(len(said))).sentence)
+                return speak_fluently(replace(said.pop(chance.randrange(len(said))).sentence, kind="fluent"))
             kind = chance.choice(table.sections["negative"])
             return speak_fluently(draw_sentence(table, kind, self.split, chance))
         kind = chance.choice(table.sections[who.name if speaker == 0 else "examiner"])
-        spoken = speak(draw_sentence(table, kind, self.split, chance), who, factor, table, self.split, chance)
+        sentence = draw_sentence(table, kind, self.split, chance)
+        if speaker == 0 and sentence.terminator == "." and chance.random() < _TWO_CLAUSES:
+            other = draw_sentence(table, kind, self.split, chance)
+            sentence = joined(sentence, chance.choice(table.conjunctions), other)
+        spoken = speak(sentence, who, factor, table, self.split, chance)
         if spoken.events:
             said.append(spoken)
         return spoken

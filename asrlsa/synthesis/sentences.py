@@ -11,7 +11,7 @@ from functools import cache
 from asrlsa.errors import ConfigError
 from asrlsa.synthesis.languages import SpokenLanguage, load_language
 
-__all__ = ["Sentence", "Slot", "draw_sentence", "fill", "split_of", "split_templates"]
+__all__ = ["Sentence", "Slot", "draw_sentence", "fill", "joined", "split_of", "split_templates"]
 
 _SLOT = re.compile(r"\{(\w+)\}")
 _TRIES = 1000  # a sentence of dev or test is one in ten
@@ -66,7 +66,7 @@ def split_templates(language: str, kind: str, split: str) -> tuple[str, ...]:
     """
     templates = load_language(language).templates[kind]
     open_ones = sorted((t for t in templates if "{" in t), key=lambda t: hashlib.sha256(t.encode()).digest())
-    share = max(1, round(len(open_ones) / 8))
+    share = max(2, round(len(open_ones) / 8))
     parts = {"dev": open_ones[:share], "test": open_ones[share : 2 * share], "train": open_ones[2 * share :]}
     fixed = [t for t in templates if "{" not in t and split_of(" ".join(t[:-1].replace(",", "").split())) == split]
     return (*parts[split], *fixed)
@@ -84,6 +84,27 @@ def draw_sentence(language: SpokenLanguage, kind: str, split: str, chance: rando
         if split_of(sentence.text) == split:
             return sentence
     raise ConfigError(f"{language.code}.toml: no sentence of templates.{kind} falls to {split}; add templates")
+
+
+def joined(first: Sentence, conjunction: str, second: Sentence) -> Sentence:
+    """Return two sentences as one; a conjunction that the second begins with is not said twice."""
+    words = list(second.words)
+    link = conjunction.split()
+    skipped = 0
+    while words and words[0] in ("and", "then", "so", "but"):
+        words.pop(0)
+        skipped += 1
+    shift = len(first.words) + len(link) - skipped
+    slots = (Slot(s.start + shift, s.end + shift, s.name) for s in second.slots)
+    commas = frozenset(c + shift for c in second.commas)
+    return Sentence(
+        words=(*first.words, *link, *words),
+        commas=first.commas | commas,
+        terminator=second.terminator,
+        slots=(*first.slots, *slots),
+        template=f"{first.template} {second.template}",
+        kind=first.kind,
+    )
 
 
 def fill(template: str, language: SpokenLanguage, kind: str, chance: random.Random) -> Sentence:

@@ -62,7 +62,7 @@ class Studio:
     def say(self, phonemes: str, speaker: Speaker) -> Samples:
         """Return speech at 16 kHz."""
         # Raised pitch is had by playing faster; so the voice speaks slower first.
-        speed = min(2.0, max(0.5, speaker.speed / speaker.pitch))
+        speed = min(2.0, max(0.3, speaker.speed / speaker.pitch))
         if speaker.engine == "piper":
             samples, rate = self._piper(phonemes, speed)
         else:
