@@ -198,12 +198,18 @@ def _shaped(samples: Samples, low: float, high: float) -> Samples:
     return np.asarray(np.fft.irfft(spectrum * gain, len(samples)), dtype=np.float32)
 
 
+def _at_one(samples: npt.NDArray[np.float32] | npt.NDArray[np.float64]) -> Samples:
+    """Give a sound a level of 1; silence stays silent."""
+    whole = np.asarray(samples, dtype=np.float32)
+    return np.asarray(whole / (level_of(whole) or 1.0), dtype=np.float32)
+
+
 def breath(chance: np.random.Generator) -> Samples:
     """Return the noise of breathing in or out, with a level of about 1: 0.25 to 0.9 s."""
     size = int(chance.uniform(0.25, 0.9) * SAMPLE_RATE)
     noise = _shaped(coloured_noise(size, chance), 400.0, chance.uniform(2500, 5000))
     shape = np.sin(np.pi * np.linspace(0, 1, size) ** chance.uniform(0.6, 1.6)) ** 1.5
-    return np.asarray(noise * shape / (level_of(noise) or 1.0), dtype=np.float32)
+    return _at_one(noise * shape)
 
 
 def laughter(chance: np.random.Generator) -> Samples:
@@ -219,16 +225,14 @@ def laughter(chance: np.random.Generator) -> Samples:
         burst = np.asarray(voice + 0.8 * coloured_noise(size, chance), dtype=np.float32)
         burst = _shaped(burst, 300.0, 2800.0) * np.hanning(size).astype(np.float32)
         parts += [burst, np.zeros(int(chance.uniform(0.07, 0.13) * SAMPLE_RATE), np.float32)]
-    sound = np.concatenate(parts)
-    return np.asarray(sound / (level_of(sound) or 1.0), dtype=np.float32)
+    return _at_one(np.concatenate(parts))
 
 
 def knock(chance: np.random.Generator) -> Samples:
     """Return a click, a tap or a cough-like burst with a level of about 1."""
     size = int(chance.uniform(0.02, 0.3) * SAMPLE_RATE)
     noise = _shaped(coloured_noise(size, chance), chance.uniform(80, 600), chance.uniform(900, 6000))
-    sound = noise * np.exp(-np.linspace(0, chance.uniform(4, 9), size)).astype(np.float32)
-    return np.asarray(sound / (level_of(sound) or 1.0), dtype=np.float32)
+    return _at_one(noise * np.exp(-np.linspace(0, chance.uniform(4, 9), size)))
 
 
 def babble(voices: list[Samples], size: int, chance: np.random.Generator) -> Samples:
@@ -245,5 +249,4 @@ def babble(voices: list[Samples], size: int, chance: np.random.Generator) -> Sam
             part = voice[::-1][: size - place]
             out[place : place + len(part)] += part * chance.uniform(0.4, 1.0)
             place += len(part) + int(chance.uniform(0, 0.4) * SAMPLE_RATE)
-    level = level_of(out)
-    return out / level if level else out
+    return _at_one(out)
