@@ -51,6 +51,7 @@ def main() -> int:
     from faster_whisper import WhisperModel
 
     from asrlsa import audio
+    from asrlsa.language import whisper_code
     from asrlsa.models import resolve_model
 
     model = WhisperModel(str(resolve_model(given.model).directory), device="cpu", compute_type="int8", cpu_threads=1)
@@ -63,7 +64,7 @@ def main() -> int:
         samples = audio.load(given.corpus / row["audio"])[int(row["start"] * 16_000) : int(row["end"] * 16_000) + 1600]
         heard, _ = model.transcribe(
             np.concatenate([silence, samples, silence]),
-            language=row["language"][:2],
+            language=whisper_code(row["language"]),
             beam_size=1,
             temperature=0,
             without_timestamps=True,
