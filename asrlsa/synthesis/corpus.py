@@ -19,9 +19,9 @@ from asrlsa.corpora.targets import coded_target
 from asrlsa.errors import ConfigError, OutputError
 from asrlsa.manifest import MANIFESTS, Row, write_rows
 from asrlsa.output import atomic_writer, write_atomic
-from asrlsa.synthesis.disfluencies import main_tier
 from asrlsa.synthesis.script import NEGATIVES, Plan, plan_recording, plan_to_json
 from asrlsa.synthesis.sound import Samples
+from asrlsa.synthesis.spoken import main_tier
 from asrlsa.types import Participant, Utterance
 
 __all__ = ["CorpusSettings", "Progress", "make_corpus"]

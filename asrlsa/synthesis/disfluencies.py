@@ -1,4 +1,4 @@
-"""Disfluencies put into a fluent sentence, where people put them, and what the result is in CHAT.
+"""Disfluencies put into a fluent sentence, where people put them.
 
 Where they come: fillers before clauses and before content words (Clark & Fox Tree 2002; Maclay & Osgood 1959),
 repetitions on function words that open a phrase (Clark & Wasow 1998), repeated sounds, held sounds and blocks on
@@ -9,78 +9,20 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from asrlsa.language.tables import language_table
 from asrlsa.synthesis.languages import Filler, SpokenLanguage
 from asrlsa.synthesis.populations import KINDS, MOST_COPIES, Population
 from asrlsa.synthesis.sentences import Sentence, draw_sentence, fill
+from asrlsa.synthesis.spoken import PAUSE, Group, Piece, Spoken, settled
 
-__all__ = ["Piece", "Spoken", "main_tier", "speak", "speak_fluently"]
+__all__ = ["speak", "speak_fluently"]
 
 _WITH_FILLER = 0.18  # probability that a filler stands between what is taken back and what is said for it
 _PAUSE_AFTER = {"um": 0.75}  # um announces a longer delay than uh (Clark & Fox Tree 2002)
 _PAUSE_AFTER_OTHERS = 0.55
 _PAUSE_BEFORE = 0.4
-_SHORT, _LONG = 250, 1000  # ms, from which asrlsa writes (.) and (1.2)
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """One thing that is said.
-
-    Attributes:
-        kind: ``word``, ``filler`` or ``fragment``.
-        text: Spelling; a fragment without its hyphen.
-        target: The word that a fragment begins.
-        comma: A comma follows in the text.
-        pause: Silence after it in ms; where it is 0 and ``cut`` is not set, the voice goes on.
-        cut: The voice is begun anew after it.
-        rest: The voice pauses after it in its own way, as at a comma.
-        effect: ``held`` (its first sound), ``drawn`` (its last sound), ``block`` or empty.
-        seconds: Length of a filler or of a sound that is held; 0 leaves it to the voice.
-    """
-
-    kind: str
-    text: str
-    target: str = ""
-    comma: bool = False
-    pause: int = 0
-    cut: bool = False
-    rest: bool = False
-    effect: str = ""
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Pieces ``start`` to ``end`` (exclusive) that are repeated or taken back, with their CHAT code."""
-
-    start: int
-    end: int
-    code: str
-
-
-@dataclass(frozen=True, slots=True)
-class Spoken:
-    """An utterance as it is said.
-
-    Attributes:
-        pieces: What is said, in order.
-        groups: What of it is repeated or taken back; none overlap.
-        terminator: CHAT terminator.
-        kind: Section of the language file that the sentence is of.
-        events: Kind of `Rates` to number.
-        sentence: What is meant.
-    """
-
-    pieces: tuple[Piece, ...]
-    groups: tuple[Group, ...]
-    terminator: str
-    kind: str
-    events: dict[str, int]
-    sentence: Sentence
 
 
 @dataclass(slots=True)
@@ -193,7 +135,7 @@ class _Maker:
         pause = 0
         if chance.random() < _PAUSE_AFTER.get(filler.text, _PAUSE_AFTER_OTHERS):
             pause = round(1000 * min(2.5, math.exp(chance.gauss(-0.9, 0.6))))
-        return Piece("filler", filler.text, comma=pause >= _SHORT, pause=pause, cut=True, seconds=seconds)
+        return Piece("filler", filler.text, comma=pause >= PAUSE, pause=pause, cut=True, seconds=seconds)
 
     def _word(self, i: int) -> bool:
         return self._repeat(i, 1)
@@ -380,7 +322,7 @@ class _Maker:
             pieces.append(base)
         pieces[-1] = replace(pieces[-1], pause=0, comma=False, cut=False)
         return Spoken(
-            tuple(_settled(pieces)),
+            tuple(settled(pieces)),
             tuple(groups),
             self.sentence.terminator,
             self.sentence.kind,
@@ -389,82 +331,9 @@ class _Maker:
         )
 
 
-_SHORT_STRETCH = 7  # letters; what is shorter, voices say badly when it stands alone
-
-
-def _settled(pieces: list[Piece]) -> list[Piece]:
-    """Join what is too short to be said alone with what stands beside it; the voice then pauses in its own way."""
-    bounds = [i + 1 for i, piece in enumerate(pieces) if piece.cut and i + 1 < len(pieces)]
-    settled = list(pieces)
-
-    def join(end: int) -> None:
-        last = settled[end - 1]
-        settled[end - 1] = replace(last, cut=False, rest=last.pause > 0 or last.rest, pause=0, comma=False)
-
-    def lone_filler(start: int, end: int) -> bool:
-        return end - start == 1 and settled[start].kind == "filler"
-
-    start = 0
-    for number, end in enumerate([*bounds, len(pieces)]):
-        part = settled[start:end]
-        after = bounds[number + 1] if number + 1 < len(bounds) else len(pieces)
-        if lone_filler(start, end) or sum(len(piece.text) for piece in part) >= _SHORT_STRETCH:
-            start = end
-            continue
-        if end < len(pieces) and settled[end].effect not in ("held", "block"):
-            if lone_filler(end, after):
-                settled[end] = replace(settled[end], seconds=0.0)
-            join(end)
-            continue  # the joined part may still be short
-        before = settled[start - 1] if start else None
-        if before is not None and part[0].effect not in ("held", "block"):
-            if before.kind == "filler":
-                settled[start - 1] = replace(before, seconds=0.0)
-            join(start)
-        start = end
-    return settled
-
-
 def _word(sentence: Sentence, i: int) -> Piece:
     return Piece("word", sentence.words[i], comma=i in sentence.commas)
 
 
 def _paused(piece: Piece, pause: int) -> Piece:
     return replace(piece, cut=True, pause=max(piece.pause, pause))
-
-
-def main_tier(spoken: Spoken) -> str:
-    """Return the CHAT main tier, with terminator, of an utterance."""
-    return " ".join([*_items(spoken.pieces, spoken.groups), spoken.terminator])
-
-
-def _items(pieces: Sequence[Piece], groups: Sequence[Group]) -> Iterator[str]:
-    starts = {group.start: group for group in groups}
-    ends = {group.end: group for group in groups}
-    for i, piece in enumerate(pieces):
-        group = starts.get(i)
-        text = _coded(piece)
-        if group is not None and group.end - group.start > 1:
-            text = "<" + text
-        closing = ends.get(i + 1)
-        if closing is not None:
-            text += (">" if closing.end - closing.start > 1 else "") + f" {closing.code}"
-        yield text
-        if piece.comma and i + 1 < len(pieces):
-            yield ","
-        if piece.pause >= _SHORT and i + 1 < len(pieces):
-            yield "(.)" if piece.pause < _LONG else f"({piece.pause / 1000:.1f})"
-
-
-def _coded(piece: Piece) -> str:
-    if piece.kind == "filler":
-        return f"&-{piece.text}"
-    if piece.kind == "fragment":
-        return f"&+{piece.text}"
-    if piece.effect == "block":
-        return f"≠{piece.text}"
-    if piece.effect == "held":
-        return f"{piece.text[0]}:{piece.text[1:]}"
-    if piece.effect == "drawn":
-        return f"{piece.text}:"
-    return piece.text

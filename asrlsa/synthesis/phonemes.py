@@ -6,8 +6,8 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from asrlsa.synthesis.disfluencies import Piece, Spoken
 from asrlsa.synthesis.languages import SpokenLanguage
+from asrlsa.synthesis.spoken import Piece, Spoken
 
 __all__ = ["Stretch", "fragment_phonemes", "stretches"]
 

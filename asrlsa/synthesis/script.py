@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from asrlsa.errors import ConfigError
-from asrlsa.synthesis.disfluencies import Spoken, speak, speak_fluently
+from asrlsa.synthesis.disfluencies import speak, speak_fluently
 from asrlsa.synthesis.languages import SpokenLanguage, load_language
 from asrlsa.synthesis.populations import POPULATIONS, Population
 from asrlsa.synthesis.sentences import draw_sentence, joined
+from asrlsa.synthesis.spoken import Spoken
 
 __all__ = ["BLOCK", "NEGATIVES", "Acoustics", "Plan", "Speaker", "Turn", "plan_recording"]
 

@@ -10,12 +10,13 @@ from asrlsa.corpora.targets import coded_target
 from asrlsa.disfluency import read_main_tier
 from asrlsa.errors import ConfigError
 from asrlsa.synthesis.corpus import gold_of, statistics_of, utterances_of
-from asrlsa.synthesis.disfluencies import Piece, Spoken, main_tier, speak, speak_fluently
+from asrlsa.synthesis.disfluencies import speak, speak_fluently
 from asrlsa.synthesis.languages import SPLITS, languages, load_language
 from asrlsa.synthesis.phonemes import fragment_phonemes, stretches
 from asrlsa.synthesis.populations import KINDS, MOST_COPIES, POPULATIONS
 from asrlsa.synthesis.script import BLOCK, NEGATIVES, plan_recording
 from asrlsa.synthesis.sentences import Sentence, draw_sentence, fill, joined, split_templates
+from asrlsa.synthesis.spoken import Piece, Spoken, main_tier
 
 RECORDINGS = 20 * BLOCK
 
