@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset
 
+from asrlsa.acoustics import add_noise, synthetic_noise, telephone
 from asrlsa.audio import SAMPLES_PER_MS
 from asrlsa.errors import ConfigError, MediaError, ModelError
 from asrlsa.manifest import Row, read_rows
@@ -249,9 +250,7 @@ class WindowDataset(Dataset[dict[str, Any]]):
         window = self.window(index)
         if not window.parts:
             # Not a matter of the epoch, so that encoder output may be cached.
-            return augment.synthetic_noise(
-                window.duration * SAMPLES_PER_MS, np.random.default_rng([self.seed, index, 1])
-            )
+            return synthetic_noise(window.duration * SAMPLES_PER_MS, np.random.default_rng([self.seed, index, 1]))
         sound = np.zeros(window.duration * SAMPLES_PER_MS, np.float32)
         for part in window.parts:
             found = self.sounds.read(part.audio, part.start, part.end)
@@ -289,9 +288,9 @@ class WindowDataset(Dataset[dict[str, Any]]):
         sound = self.samples(index)
         noisy, narrow, blanked = chance.random(3) if self.training else (1.0, 1.0, 1.0)
         if noisy < settings.noise:
-            sound = augment.add_noise(sound, chance, settings.noise_snr)
+            sound = add_noise(sound, chance, settings.noise_snr)
         if narrow < settings.telephone:
-            sound = augment.telephone(sound)
+            sound = telephone(sound)
         features = log_mel(sound, mels=self.n_mels, frames=frames or self.padded_frames(filled))
         floor = floor_of(features)
         if blanked < settings.spec_augment:

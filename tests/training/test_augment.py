@@ -8,7 +8,8 @@ pytest.importorskip("torch")
 
 import torch
 
-from asrlsa.training.augment import add_noise, coloured_noise, spec_augment, synthetic_noise, telephone
+from asrlsa.acoustics import add_noise, coloured_noise, synthetic_noise, telephone
+from asrlsa.training.augment import spec_augment
 
 
 def chance(seed: int = 0) -> np.random.Generator:
