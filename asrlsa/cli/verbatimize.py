@@ -1,0 +1,85 @@
+"""``asrlsa verbatimize``: a clean transcript and its recording in, the verbatim transcript out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asrlsa.errors import ChatError, MediaError, OutputError
+
+EXIT_SOME_FAILED = 2
+
+
+def verbatimize(
+    transcript: Annotated[Path, typer.Argument(help="A trusted transcript: CHAT, or plain text.", show_default=False)],
+    audio: Annotated[Path, typer.Argument(help="Its recording, audio or video.", show_default=False)],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--out",
+            help="File (.cha) or folder for the result.",
+            show_default="a folder verbatim beside the transcript",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Name or folder of a Whisper model.", show_default="base or tiny.en")
+    ] = None,
+    language: Annotated[
+        str, typer.Option(help="Language spoken; auto takes the transcript's, for a text English.")
+    ] = "auto",
+    participants: Annotated[
+        str | None,
+        typer.Option(help='Who speaks in a plain text: "CHI Target_Child age=4;6, INV Investigator".'),
+    ] = None,
+    evidence: Annotated[
+        float,
+        typer.Option(
+            help="How much surer than by default an insertion must be, as a log-likelihood ratio; below 0 finds more."
+        ),
+    ] = 0.0,
+    wor: Annotated[bool, typer.Option("--wor/--no-wor", help="Write %wor tiers with the time of every word.")] = True,
+    align: Annotated[
+        bool, typer.Option("--align/--no-align", help="Refine word times by forced alignment (English).")
+    ] = True,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    compute_type: Annotated[str, typer.Option(help="default, int8, float16, float32, …")] = "default",
+    threads: Annotated[int, typer.Option(help="CPU threads; 0 takes every core.")] = 0,
+    offline: Annotated[bool, typer.Option("--offline", help="Never ask a model hub.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a result that is there already.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Show errors only.")] = False,
+) -> None:
+    """Add to a trusted clean transcript the disfluencies that its recording holds.
+
+    Every word of the transcript is kept, in its order, with its codes, headers and dependent tiers. Filled pauses,
+    repetitions, fragments and retraced words that were left out are inserted with their codes and times. The transcript
+    itself is never changed. Exit codes: 0 done, 1 wrong usage, 2 the transcript or the recording can't be used.
+    """
+    from asrlsa.recordings import parse_participants
+    from asrlsa.verbatimize import VerbatimizeOptions, verbatimize_file
+
+    options = VerbatimizeOptions(
+        model=model,
+        language=language,
+        participants=parse_participants(participants) if participants else (),
+        evidence=evidence,
+        wor=wor,
+        align=align,
+        device=device,
+        compute_type=compute_type,
+        threads=threads,
+        offline=offline,
+    )
+    try:
+        target, result = verbatimize_file(transcript, audio, out=out, options=options, force=force)
+    except (ChatError, MediaError, OutputError) as error:
+        typer.echo(f"asrlsa: {error}", err=True)
+        raise typer.Exit(EXIT_SOME_FAILED) from None
+    if quiet:
+        return
+    inserted = [f"{count} {kind.replace('_', ' ')}" for kind, count in result.inserted.items() if count]
+    typer.echo(f"{target}: {', '.join(inserted) or 'nothing'} inserted", err=True)
+    if result.remark:
+        typer.echo(f"asrlsa: {result.remark}", err=True)

@@ -1,0 +1,70 @@
+"""Which insertions are disfluencies in their place: fillers, copies of what follows, fragments, retraced words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from asrlsa.language.tables import LanguageTable
+from asrlsa.trusted.words import Block, word_key
+
+Kind = Literal["filler", "fragment", "repetition", "retracing"]
+
+LONGEST_BLOCK = 6  # words
+LONGEST_RETRACING = 4  # words that are taken back and begun anew with the same word
+LONGEST_FRAGMENT = 4  # letters
+FRAGMENT_REACH = 2  # a fragment is the beginning of one of so many words that follow
+
+
+def kind_of(block: Block, following: Sequence[str], table: LanguageTable) -> Kind | None:
+    """Return what a block is, or None where it is no disfluency there.
+
+    Args:
+        block: Words of an insertion.
+        following: Keys of the words that come after it in the same utterance.
+        table: The language.
+    """
+    rest = [word_key(text) for text in block if table.filler(text.strip(",.")) is None]
+    if not rest:
+        return "filler"
+    words = [key for key in rest if not key.endswith("-")]
+    if len(words) < len(rest):
+        onsets = [*words, *following][: len(words) + FRAGMENT_REACH]
+        if not all(key in words or _begins_one(key, onsets) for key in rest):
+            return None
+        if not words:
+            return "fragment"
+    if _copies(words, following):
+        return "repetition"
+    if words[0] == next(iter(following), None) and 2 <= len(words) <= LONGEST_RETRACING:
+        return "retracing"
+    return None
+
+
+def _begins_one(fragment: str, onsets: Sequence[str]) -> bool:
+    sound = fragment.rstrip("-")
+    return 0 < len(sound) <= LONGEST_FRAGMENT and any(key.startswith(sound) and key != sound for key in onsets)
+
+
+def _copies(words: Sequence[str], following: Sequence[str]) -> bool:
+    """Whether words are one or more copies of a phrase that follows."""
+    for size in range(1, len(words) + 1):
+        phrase = list(following[:size])
+        if len(words) % size == 0 and len(phrase) == size and list(words) == phrase * (len(words) // size):
+            return True
+    return False
+
+
+def disfluent_parts(block: Block, following: Sequence[str], table: LanguageTable) -> Iterator[Block]:
+    """Yield the parts of what a recogniser wrote between two words that may be disfluencies, longest first.
+
+    A part is taken only where it stands before the next word, but for fillers, which need no place.
+    """
+    for size in range(min(LONGEST_BLOCK, len(block)), 0, -1):
+        tail = block[-size:]
+        if kind_of(tail, following, table) is not None:
+            yield tail
+            break
+    fillers = tuple(text for text in block if table.filler(text.strip(",.")) is not None)
+    if fillers:
+        yield fillers

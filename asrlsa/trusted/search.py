@@ -1,0 +1,241 @@
+"""What one window of the recording holds besides the words of the transcript.
+
+The model is led along the trusted words. Wherever it expects a filler, a copy or a fragment next, and wherever its own
+free text has one, the words with and without it are compared: the model's log-likelihood ratio decides. No trusted word
+is ever changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from asrlsa.language.tables import LanguageTable
+from asrlsa.speech.decode import Encoded, Expected, Forced, Recogniser
+from asrlsa.trusted.blocks import Kind, disfluent_parts, kind_of
+from asrlsa.trusted.words import Block, TrustedWord, copies_first, with_block, written
+
+ROUNDS = 3  # insertions beside insertions: "um I I went"
+LONGEST_COPY = 3  # words of a phrase whose copy the model may expect
+LONGEST_ONSET = 2  # letters of a fragment that the model may expect
+
+# Ways to write an insertion: a comma before it or not, one after it or not.
+NONE, AFTER, BEFORE, BOTH = (
+    ((False, False),),
+    ((False, False), (False, True)),
+    ((False, False), (True, False)),
+    ((False, False), (True, True)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """What is looked for, and how sure the model must be. Logarithms are natural.
+
+    Attributes:
+        evidence: For each kind the log-likelihood ratio from which on it is inserted; 0 is as probable as not.
+        expected: Log-probability of its first token from which on a filler, copy or fragment is tried at a place.
+        fillers: Filled pauses that are tried where the model expects them.
+    """
+
+    evidence: Mapping[Kind, float] = field(
+        default_factory=lambda: {"filler": 0.0, "fragment": 0.0, "repetition": 0.0, "retracing": 0.0}
+    )
+    expected: float = -4.0
+    fillers: tuple[str, ...] = ("um", "uh")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Something that may have been said: a block before word ``place``, and how it may be written.
+
+    Attributes:
+        place: Number of the word that follows it.
+        block: Its words.
+        kind: What it is.
+        commas: Ways to write it: a comma before it or not, one after it or not.
+    """
+
+    place: int
+    block: Block
+    kind: Kind
+    commas: tuple[tuple[bool, bool], ...]
+
+
+class WindowSearch:
+    """The search in one window."""
+
+    def __init__(
+        self,
+        recogniser: Recogniser,
+        encoded: Encoded,
+        duration: int,
+        *,
+        language: str,
+        prompt: str | None,
+        table: LanguageTable,
+        options: SearchOptions,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            recogniser: The loaded model.
+            encoded: What it encoded of the window.
+            duration: Length of the window's audio in ms.
+            language: ISO 639-1 code.
+            prompt: Style prompt, or None.
+            table: The language's table.
+            options: What is looked for.
+        """
+        self._recogniser, self._encoded, self._duration = recogniser, encoded, duration
+        self._language, self._prompt, self._table, self._options = language, prompt, table, options
+        self._tried: set[tuple[int, Block]] = set()
+
+    def run(self, words: Sequence[TrustedWord], between: Mapping[int, Block]) -> tuple[list[TrustedWord], Forced]:
+        """Insert what the window holds.
+
+        Args:
+            words: The trusted words in the window, at least one.
+            between: What the recogniser wrote by itself before which of them; ``len(words)`` stands for the end.
+
+        Returns:
+            The trusted words with those inserted among them (``token`` None), and their times and probabilities.
+        """
+        current = list(words)
+        for number in range(ROUNDS):
+            expected = self._expected(current)
+            if expected is None:
+                break
+            commas = _with_commas(current, expected)
+            if commas != current:
+                current, expected = commas, self._expected(commas) or expected
+            candidates = [*self._heard(current, between)] if not number else []
+            candidates += self._foreseen(current, expected)
+            accepted = self._accepted(current, candidates)
+            tail = self._tail(current, expected)
+            for place in sorted(accepted, reverse=True):
+                ratio, candidate, (before, after) = accepted[place]
+                current = with_block(current, place, candidate.block, before=before, after=after, evidence=ratio)
+            if tail is not None:
+                current = with_block(current, len(current), (tail[1],), evidence=tail[0])
+            if not accepted:
+                break
+        current = copies_first(current)
+        return current, self._force([current], times=True)[0]
+
+    def _expected(self, words: Sequence[TrustedWord]) -> Expected | None:
+        return self._recogniser.expect(self._encoded, written(words), language=self._language, prompt=self._prompt)
+
+    def _force(self, texts: Sequence[Sequence[TrustedWord]], *, times: bool = False) -> list[Forced]:
+        return self._recogniser.force(
+            self._encoded,
+            [written(text) for text in texts],
+            self._duration,
+            language=self._language,
+            prompt=self._prompt,
+            times=times,
+        )
+
+    def _heard(self, words: Sequence[TrustedWord], between: Mapping[int, Block]) -> Iterator[Candidate]:
+        """Yield what the recogniser wrote of its own account."""
+        for place, block in between.items():
+            if place == len(words):
+                continue
+            following = _following(words, place)
+            for part in disfluent_parts(block, following, self._table):
+                kind = kind_of(part, following, self._table)
+                if kind is not None:
+                    yield Candidate(place, part, kind, BOTH if kind == "filler" else AFTER)
+
+    def _foreseen(self, words: Sequence[TrustedWord], expected: Expected) -> Iterator[Candidate]:
+        """Yield what the model expects where it is led along the trusted words."""
+        least = self._options.expected
+        for place, word in enumerate(words):
+            inserted_before = place > 0 and words[place - 1].token is None
+            if word.token is None:
+                continue
+            if not inserted_before:
+                for filler in self._options.fillers:
+                    text = filler.capitalize() if word.opens else filler
+                    if expected.log_probability(place, text) >= least:
+                        yield Candidate(place, (filler,), "filler", BOTH)
+            for size in range(1, LONGEST_ONSET + 1):
+                onset = word.text[:size].lower()
+                if len(word.text) > size + 1 and onset.isalpha() and not inserted_before:
+                    first = expected.first_token(onset)
+                    if first != expected.first_token(written([word])[0]) and expected.logs[place, first] >= least:
+                        yield Candidate(place, (f"{onset}-",), "fragment", NONE)
+            yield from self._foreseen_copies(words, place, expected)
+
+    def _foreseen_copies(self, words: Sequence[TrustedWord], place: int, expected: Expected) -> Iterator[Candidate]:
+        """Yield the phrases said right before ``place`` that the model expects again."""
+        trusted = [w for w in words[max(0, place - 2 * LONGEST_COPY) : place] if w.token is not None]
+        for size in range(1, min(LONGEST_COPY, len(trusted)) + 1):
+            phrase = trusted[-size:]
+            if phrase[0].utterance != words[place].utterance or phrase[0].key == words[place].key:
+                continue
+            if any(w.key.endswith("-") or self._table.filler(w.text) for w in phrase):
+                continue
+            if expected.log_probability(place, phrase[0].text) >= self._options.expected:
+                yield Candidate(place, tuple(w.text for w in phrase), "repetition", BEFORE)
+
+    def _accepted(
+        self, words: Sequence[TrustedWord], candidates: Sequence[Candidate]
+    ) -> dict[int, tuple[float, Candidate, tuple[bool, bool]]]:
+        """Return for each place the candidate with which the recording is most probable, where it is enough so."""
+        plain = self._force([words])[0].log_probability if candidates else 0.0
+        best: dict[int, tuple[float, Candidate, tuple[bool, bool]]] = {}
+        without: dict[int, float] = {}
+        for candidate in candidates:
+            place = candidate.place
+            key = sum(w.token is not None for w in words[:place]), candidate.block
+            if key in self._tried:
+                continue
+            self._tried.add(key)
+            if place not in without:
+                without[place] = max(plain, self._force([_other_comma(words, place)])[0].log_probability)
+            ways = dict.fromkeys(candidate.commas)
+            texts = [with_block(words, place, candidate.block, before=b, after=a) for b, a in ways]
+            for way, forced in zip(ways, self._force(texts), strict=True):
+                ratio = forced.log_probability - without[place]
+                if ratio >= self._options.evidence[candidate.kind] and ratio > best.get(place, (-1e9,))[0]:
+                    best[place] = ratio, candidate, way
+        return best
+
+    def _tail(self, words: Sequence[TrustedWord], expected: Expected) -> tuple[float, str] | None:
+        """Return a filler that the model expects after the last word rather than the end of the text."""
+        if words[-1].token is None:
+            return None
+        end = expected.log_probability(len(words), "")
+        opens = words[-1].mark not in ("", ",")
+        ratios = [
+            (expected.log_probability(len(words), f.capitalize() if opens else f) - end, f)
+            for f in self._options.fillers
+        ]
+        ratio, filler = max(ratios)
+        return (ratio, filler) if ratio >= self._options.evidence["filler"] else None
+
+
+def _following(words: Sequence[TrustedWord], place: int) -> list[str]:
+    """Return the keys of the words from ``place`` to the end of their utterance."""
+    return [w.key for w in words[place:] if w.utterance == words[place].utterance]
+
+
+def _with_commas(words: Sequence[TrustedWord], expected: Expected) -> list[TrustedWord]:
+    """Write a comma wherever the model expects one rather than the next word."""
+    found = list(words)
+    for place in range(1, len(words)):
+        before, word = words[place - 1], words[place]
+        if before.mark or word.opens or before.key.endswith("-"):
+            continue
+        if expected.log_probability(place, ",") > expected.log_probability(place, word.text):
+            found[place - 1] = replace(before, mark=",")
+    return found
+
+
+def _other_comma(words: Sequence[TrustedWord], place: int) -> list[TrustedWord]:
+    """Return the words with the comma before ``place`` taken out, or put in."""
+    found = list(words)
+    if place and not words[place].opens and words[place - 1].mark in ("", ","):
+        found[place - 1] = replace(words[place - 1], mark="" if words[place - 1].mark else ",")
+    return found
