@@ -24,7 +24,7 @@ def kind_of(block: Block, following: Sequence[str], table: LanguageTable) -> Kin
         following: Keys of the words that come after it in the same utterance.
         table: The language.
     """
-    rest = [word_key(text) for text in block if table.filler(text.strip(",.")) is None]
+    rest = [word_key(text) for text in block if table.filler(text) is None]
     if not rest:
         return "filler"
     words = [key for key in rest if not key.endswith("-")]
@@ -65,6 +65,6 @@ def disfluent_parts(block: Block, following: Sequence[str], table: LanguageTable
         if kind_of(tail, following, table) is not None:
             yield tail
             break
-    fillers = tuple(text for text in block if table.filler(text.strip(",.")) is not None)
+    fillers = tuple(text for text in block if table.filler(text) is not None)
     if fillers:
         yield fillers

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from asrlsa.language import split_mark
 from asrlsa.scoring.align import align
 from asrlsa.trusted.words import Block, TrustedWord, word_key
 from asrlsa.types import Milliseconds, Span, Word
@@ -54,7 +55,7 @@ def place(
     between: dict[int, Block] = {}
     for tag, i1, i2, j1, j2 in ops:
         if tag in ("insert", "masked"):
-            between[i1] = (*between.get(i1, ()), *(word.text for word, _ in flat[j1:j2]))
+            between[i1] = (*between.get(i1, ()), *(split_mark(word.text)[0] for word, _ in flat[j1:j2]))
             continue
         for i, j in zip(range(i1, i2), range(j1, j2), strict=False):
             word, number = flat[j]

@@ -15,17 +15,18 @@ from asrlsa.speech.decode import Encoded, Expected, Forced, Recogniser
 from asrlsa.trusted.blocks import Kind, disfluent_parts, kind_of
 from asrlsa.trusted.words import Block, TrustedWord, copies_first, with_block, written
 
-ROUNDS = 3  # insertions beside insertions: "um I I went"
+ROUNDS = 4  # insertions beside insertions: "um I I went"
 LONGEST_COPY = 3  # words of a phrase whose copy the model may expect
 LONGEST_ONSET = 2  # letters of a fragment that the model may expect
 
-# Ways to write an insertion: a comma before it or not, one after it or not.
-NONE, AFTER, BEFORE, BOTH = (
-    ((False, False),),
-    ((False, False), (False, True)),
-    ((False, False), (True, False)),
-    ((False, False), (True, True)),
-)
+TAIL_LEAST = -1.5  # log-probability of a filler after the last word, where no word follows that could speak for it
+
+# Ways to write an insertion: the mark before it, and the one after it.
+Way = tuple[str, str]
+NONE: tuple[Way, ...] = (("", ""),)
+AFTER: tuple[Way, ...] = (("", ""), ("", ","))
+BEFORE: tuple[Way, ...] = (("", ""), (",", ""))
+BOTH: tuple[Way, ...] = (("", ""), (",", ","))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +54,35 @@ class Candidate:
         place: Number of the word that follows it.
         block: Its words.
         kind: What it is.
-        commas: Ways to write it: a comma before it or not, one after it or not.
+        ways: Ways to write it.
+        copied: Of a copy that stands after what it repeats: the number of words of that; else 0.
     """
 
     place: int
     block: Block
     kind: Kind
-    commas: tuple[tuple[bool, bool], ...]
+    ways: tuple[Way, ...]
+    copied: int = 0
+
+    def clashes(self, other: Candidate) -> bool:
+        """Whether both may be readings of the same sound."""
+        (first, last), (begin, end) = self._reach(), other._reach()
+        return first <= end and begin <= last
+
+    def _reach(self) -> tuple[int, int]:
+        """Return the places from the first to the last word that the block may be mistaken for."""
+        if self.copied or self.kind == "filler":
+            return self.place - self.copied, self.place
+        return self.place, self.place + len(self.block)
+
+
+@dataclass(frozen=True, slots=True)
+class _Accepted:
+    """A candidate that the recording speaks for: by how much, and how it is written."""
+
+    ratio: float
+    candidate: Candidate
+    way: Way
 
 
 class WindowSearch:
@@ -89,7 +112,7 @@ class WindowSearch:
         """
         self._recogniser, self._encoded, self._duration = recogniser, encoded, duration
         self._language, self._prompt, self._table, self._options = language, prompt, table, options
-        self._tried: set[tuple[int, Block]] = set()
+        self._refused: set[tuple[int, Block]] = set()
 
     def run(self, words: Sequence[TrustedWord], between: Mapping[int, Block]) -> tuple[list[TrustedWord], Forced]:
         """Insert what the window holds.
@@ -101,7 +124,7 @@ class WindowSearch:
         Returns:
             The trusted words with those inserted among them (``token`` None), and their times and probabilities.
         """
-        current = list(words)
+        current = self._begun(words)
         for number in range(ROUNDS):
             expected = self._expected(current)
             if expected is None:
@@ -109,19 +132,27 @@ class WindowSearch:
             commas = _with_commas(current, expected)
             if commas != current:
                 current, expected = commas, self._expected(commas) or expected
-            candidates = [*self._heard(current, between)] if not number else []
+            candidates = [] if number else list(self._heard(current, between))
             candidates += self._foreseen(current, expected)
             accepted = self._accepted(current, candidates)
             tail = self._tail(current, expected)
-            for place in sorted(accepted, reverse=True):
-                ratio, candidate, (before, after) = accepted[place]
-                current = with_block(current, place, candidate.block, before=before, after=after, evidence=ratio)
+            for one in sorted(accepted, key=lambda a: -a.candidate.place):
+                place, block = one.candidate.place, one.candidate.block
+                current = with_block(current, place, block, before=one.way[0], after=one.way[1], evidence=one.ratio)
             if tail is not None:
                 current = with_block(current, len(current), (tail[1],), evidence=tail[0])
             if not accepted:
                 break
         current = copies_first(current)
         return current, self._force([current], times=True)[0]
+
+    def _begun(self, words: Sequence[TrustedWord]) -> list[TrustedWord]:
+        """Begin the window with a capital, as most do, or with a small letter, whichever is more probable."""
+        capital = [replace(words[0], opens=True), *words[1:]]
+        if words[0].opens:
+            return capital
+        forced = self._force([capital, words])
+        return capital if forced[0].log_probability >= forced[1].log_probability else list(words)
 
     def _expected(self, words: Sequence[TrustedWord]) -> Expected | None:
         return self._recogniser.expect(self._encoded, written(words), language=self._language, prompt=self._prompt)
@@ -145,7 +176,7 @@ class WindowSearch:
             for part in disfluent_parts(block, following, self._table):
                 kind = kind_of(part, following, self._table)
                 if kind is not None:
-                    yield Candidate(place, part, kind, BOTH if kind == "filler" else AFTER)
+                    yield Candidate(place, part, kind, (*BOTH, ("", "...")) if kind == "filler" else AFTER)
 
     def _foreseen(self, words: Sequence[TrustedWord], expected: Expected) -> Iterator[Candidate]:
         """Yield what the model expects where it is led along the trusted words."""
@@ -177,30 +208,32 @@ class WindowSearch:
             if any(w.key.endswith("-") or self._table.filler(w.text) for w in phrase):
                 continue
             if expected.log_probability(place, phrase[0].text) >= self._options.expected:
-                yield Candidate(place, tuple(w.text for w in phrase), "repetition", BEFORE)
+                yield Candidate(place, tuple(w.text for w in phrase), "repetition", BEFORE, copied=size)
 
-    def _accepted(
-        self, words: Sequence[TrustedWord], candidates: Sequence[Candidate]
-    ) -> dict[int, tuple[float, Candidate, tuple[bool, bool]]]:
-        """Return for each place the candidate with which the recording is most probable, where it is enough so."""
+    def _accepted(self, words: Sequence[TrustedWord], candidates: Sequence[Candidate]) -> list[_Accepted]:
+        """Return the candidates with which the recording is more probable; of those that clash the best one."""
         plain = self._force([words])[0].log_probability if candidates else 0.0
-        best: dict[int, tuple[float, Candidate, tuple[bool, bool]]] = {}
         without: dict[int, float] = {}
+        found: list[_Accepted] = []
         for candidate in candidates:
             place = candidate.place
             key = sum(w.token is not None for w in words[:place]), candidate.block
-            if key in self._tried:
+            if key in self._refused:
                 continue
-            self._tried.add(key)
             if place not in without:
                 without[place] = max(plain, self._force([_other_comma(words, place)])[0].log_probability)
-            ways = dict.fromkeys(candidate.commas)
-            texts = [with_block(words, place, candidate.block, before=b, after=a) for b, a in ways]
-            for way, forced in zip(ways, self._force(texts), strict=True):
-                ratio = forced.log_probability - without[place]
-                if ratio >= self._options.evidence[candidate.kind] and ratio > best.get(place, (-1e9,))[0]:
-                    best[place] = ratio, candidate, way
-        return best
+            texts = [with_block(words, place, candidate.block, before=b, after=a) for b, a in candidate.ways]
+            forced = self._force(texts)
+            best, way = max((f.log_probability, w) for f, w in zip(forced, candidate.ways, strict=True))
+            if best - without[place] >= self._options.evidence[candidate.kind]:
+                found.append(_Accepted(best - without[place], candidate, way))
+            else:
+                self._refused.add(key)
+        chosen: list[_Accepted] = []
+        for one in sorted(found, key=lambda a: -a.ratio):
+            if not any(one.candidate.clashes(other.candidate) for other in chosen):
+                chosen.append(one)
+        return chosen
 
     def _tail(self, words: Sequence[TrustedWord], expected: Expected) -> tuple[float, str] | None:
         """Return a filler that the model expects after the last word rather than the end of the text."""
@@ -208,12 +241,12 @@ class WindowSearch:
             return None
         end = expected.log_probability(len(words), "")
         opens = words[-1].mark not in ("", ",")
-        ratios = [
-            (expected.log_probability(len(words), f.capitalize() if opens else f) - end, f)
-            for f in self._options.fillers
+        fillers = [
+            (expected.log_probability(len(words), f.capitalize() if opens else f), f) for f in self._options.fillers
         ]
-        ratio, filler = max(ratios)
-        return (ratio, filler) if ratio >= self._options.evidence["filler"] else None
+        probability, filler = max(fillers)
+        enough = probability >= TAIL_LEAST and probability - end >= self._options.evidence["filler"]
+        return (probability - end, filler) if enough else None
 
 
 def _following(words: Sequence[TrustedWord], place: int) -> list[str]:

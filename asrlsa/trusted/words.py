@@ -27,7 +27,7 @@ class TrustedWord:
         token: Number of its token on the main tier (``asrlsa.chat.lexer.lex``), from 0; None for a word that the
             transcript does not have.
         text: What was said, several words for some tokens (``ice cream``); a word broken off ends in a hyphen.
-        opens: It is the first of its utterance.
+        opens: It is the first of its utterance or window: a recogniser writes it with a capital.
         mark: The mark that a recogniser would write after it: a comma, the end of the utterance, or nothing.
         evidence: Of an inserted word: how much more probable the recording is with its block than without, as the
             natural logarithm of the ratio.
@@ -94,8 +94,8 @@ def with_block(
     place: int,
     block: Block,
     *,
-    before: bool = False,
-    after: bool = False,
+    before: str = "",
+    after: str = "",
     evidence: float = 0.0,
 ) -> list[TrustedWord]:
     """Return the words with a block put in before word ``place``.
@@ -104,8 +104,8 @@ def with_block(
         words: Consecutive words, inserted ones among them.
         place: 0 to ``len(words)``.
         block: What is inserted; it belongs to the utterance of the word that follows, at the end to the last one.
-        before: Write a comma after the word before, where no mark stands.
-        after: Write one after the block, where a word follows.
+        before: Mark after the word before, where none stands.
+        after: Mark after the block, where a word follows.
         evidence: What `TrustedWord.evidence` shall say of it.
     """
     head, tail = list(words[:place]), list(words[place:])
@@ -114,11 +114,11 @@ def with_block(
     put = [TrustedWord(number, None, text, evidence=evidence) for text in block]
     put[0] = replace(put[0], opens=opens)
     if after and tail:
-        put[-1] = replace(put[-1], mark=",")
+        put[-1] = replace(put[-1], mark=after)
     if tail and opens:
         tail[0] = replace(tail[0], opens=False)
     if before and head and not head[-1].mark:
-        head[-1] = replace(head[-1], mark=",")
+        head[-1] = replace(head[-1], mark=before)
     return [*head, *put, *tail]
 
 
