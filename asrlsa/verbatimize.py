@@ -28,10 +28,11 @@ from asrlsa.trusted.listening import ListenOptions, follow
 from asrlsa.trusted.plain import text_to_transcript
 from asrlsa.trusted.search import SearchOptions
 from asrlsa.trusted.words import trusted_words
-from asrlsa.types import Milliseconds, Participant, Transcript
+from asrlsa.types import Participant, Transcript
 
 FOLDER = "verbatim"
-Progress = Callable[[Milliseconds], None]
+WINDOW_MS = 15_000  # many texts are compared in each window: half a window takes less than half the time
+Progress = Callable[[float], None]
 INSERTED = ("filled_pause", "fragment", "word_repetition", "phrase_repetition", "retracing", "false_start")
 
 
@@ -107,7 +108,7 @@ class Verbatimizer:
             device=chosen.device,
             compute_type=chosen.compute_type,
             threads=chosen.threads,
-            low_memory=False,
+            window_ms=WINDOW_MS,
         )
         self.model: Model = resolve_model(chosen.model or default_model(), offline=chosen.offline)
         self._recogniser: Recogniser = load_recogniser(self.model, self._shared)
@@ -124,7 +125,7 @@ class Verbatimizer:
         Args:
             transcript: The trusted transcript.
             recording: Its recording.
-            on_progress: Called in each of two passes with the time up to which it has come.
+            on_progress: Called with the part of the work that is done, 0 to 1.
 
         Raises:
             MediaError: The recording can't be read.
@@ -144,7 +145,7 @@ class Verbatimizer:
             [spans[word.utterance] for word in trusted],
             recogniser=self._recogniser,
             options=self._listening(language),
-            on_progress=on_progress,
+            on_progress=lambda done: on_progress(min(1.0, done / max(1, 2 * (info.duration_ms or 0)))),
         )
         new = assembled(transcript, found.words, found.said, table, wor=options.wor)
         new = with_media(new, recording.stem, video=info.video)
@@ -161,7 +162,12 @@ class Verbatimizer:
             raised = {kind: value + options.evidence for kind, value in search.evidence.items()}
             search = replace(search, evidence=raised)
         return ListenOptions(
-            language=code, prompt=shared.prompt(code), decoding=shared.decoding, search=search, align=options.align
+            language=code,
+            prompt=shared.prompt(code),
+            decoding=shared.decoding,
+            search=search,
+            window_ms=WINDOW_MS,
+            align=options.align,
         )
 
     def _comment(self, result: Verbatimized) -> str:

@@ -89,6 +89,8 @@ def test_of_two_copies_the_last_one_is_the_trusted_one():
     assert texts(again) == ["I", "+um", "+I", "want", "it"]
     assert texts(copies_first(again)) == ["+I", "+um", "I", "want", "it"]
     assert [w.token for w in copies_first(again) if w.token is not None] == [0, 1, 2]
+    cut = with_block(words, 1, ("I", "w-"))
+    assert texts(copies_first(cut)) == ["+I", "I", "+w-", "want", "it"]
     phrase = with_block(words, 2, ("I", "want"))
     assert texts(copies_first(phrase)) == ["+I", "+want", "I", "want", "it"]
 
@@ -324,7 +326,7 @@ def test_the_disfluencies_come_in_and_all_else_stays(
     assert [u.text for u in made.utterances] == [
         "what happened ?",
         "+< the [/] &-um the wind took it [= the kite] .",
-        "&-uh she [/] (.) &+r ran after it .".replace("she [/] (.)", "she [/] she (.)"),
+        "&-uh she [/] she (.) &+r ran after it .",
     ]
     before = parse_chat(CLEAN)
     kept = [h for h in made.headers if h in before.headers]
@@ -366,8 +368,8 @@ def test_words_that_are_no_disfluency_and_wrong_words_never_come_in(
     before = parse_chat(CLEAN)
     assert [u.text for u in result.transcript.utterances] == [u.text for u in before.utterances]
     assert sum(result.inserted.values()) == 0
-    assert result.unheard == 4
-    assert result.remark == "4 of 10 words had no evidence in the recording; they were kept"
+    assert result.unheard == 3
+    assert result.remark == "3 of 10 words had no evidence in the recording; they were kept"
     assert result.remark in result.transcript.to_chat()
 
 
@@ -420,7 +422,7 @@ def test_the_command_tells_what_it_did_and_its_exit_codes(
     call = ["verbatimize", str(path), str(recording)]
     done = CliRunner().invoke(app, call)
     assert done.exit_code == 0, done.output
-    assert "1 filled pause inserted" in done.output
+    assert "inserted 1 filled pause" in done.output
     assert "2 of 10 words had no evidence" in done.output
     again = CliRunner().invoke(app, call)
     assert again.exit_code == 2

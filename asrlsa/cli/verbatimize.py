@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -57,6 +58,7 @@ def verbatimize(
     repetitions, fragments and retraced words that were left out are inserted with their codes and times. The transcript
     itself is never changed. Exit codes: 0 done, 1 wrong usage, 2 the transcript or the recording can't be used.
     """
+    from asrlsa.cli.progress import BarDisplay
     from asrlsa.recordings import parse_participants
     from asrlsa.verbatimize import VerbatimizeOptions, verbatimize_file
 
@@ -72,14 +74,24 @@ def verbatimize(
         threads=threads,
         offline=offline,
     )
-    try:
-        target, result = verbatimize_file(transcript, audio, out=out, options=options, force=force)
-    except (ChatError, MediaError, OutputError) as error:
-        typer.echo(f"asrlsa: {error}", err=True)
-        raise typer.Exit(EXIT_SOME_FAILED) from None
-    if quiet:
-        return
-    inserted = [f"{count} {kind.replace('_', ' ')}" for kind, count in result.inserted.items() if count]
-    typer.echo(f"{target}: {', '.join(inserted) or 'nothing'} inserted", err=True)
-    if result.remark:
-        typer.echo(f"asrlsa: {result.remark}", err=True)
+    with BarDisplay(sys.stderr) as display:
+        if not quiet:
+            display.open_bar("listening", 1.0)
+        try:
+            target, result = verbatimize_file(
+                transcript,
+                audio,
+                out=out,
+                options=options,
+                force=force,
+                on_progress=lambda done: display.move_bar(completed=done),
+            )
+        except (ChatError, MediaError, OutputError) as error:
+            display.say(f"asrlsa: {error}")
+            raise typer.Exit(EXIT_SOME_FAILED) from None
+        if quiet:
+            return
+        inserted = [f"{count} {kind.replace('_', ' ')}" for kind, count in result.inserted.items() if count]
+        display.say(f"{target}: inserted {', '.join(inserted) or 'nothing'}")
+        if result.remark:
+            display.say(result.remark)

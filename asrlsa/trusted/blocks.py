@@ -16,13 +16,14 @@ LONGEST_FRAGMENT = 4  # letters
 FRAGMENT_REACH = 2  # a fragment is the beginning of one of so many words that follow
 
 
-def kind_of(block: Block, following: Sequence[str], table: LanguageTable) -> Kind | None:
+def kind_of(block: Block, following: Sequence[str], table: LanguageTable, preceding: Sequence[str] = ()) -> Kind | None:
     """Return what a block is, or None where it is no disfluency there.
 
     Args:
         block: Words of an insertion.
         following: Keys of the words that come after it in the same utterance.
         table: The language.
+        preceding: Keys of the words that come before it in the same utterance.
     """
     rest = [word_key(text) for text in block if table.filler(text) is None]
     if not rest:
@@ -34,11 +35,18 @@ def kind_of(block: Block, following: Sequence[str], table: LanguageTable) -> Kin
             return None
         if not words:
             return "fragment"
-    if _copies(words, following):
+    if _copies(words, following) or repeats(block, table, preceding):
         return "repetition"
     if words[0] == next(iter(following), None) and 2 <= len(words) <= LONGEST_RETRACING:
         return "retracing"
     return None
+
+
+def repeats(block: Block, table: LanguageTable, preceding: Sequence[str]) -> int:
+    """Return how many of the words right before it a block says again, fillers and fragments apart; 0 for none."""
+    keys = [word_key(text) for text in block if table.filler(text) is None]
+    words = [key for key in keys if not key.endswith("-")]
+    return len(words) if words and list(preceding[-len(words) :]) == words else 0
 
 
 def _begins_one(fragment: str, onsets: Sequence[str]) -> bool:
@@ -55,14 +63,18 @@ def _copies(words: Sequence[str], following: Sequence[str]) -> bool:
     return False
 
 
-def disfluent_parts(block: Block, following: Sequence[str], table: LanguageTable) -> Iterator[Block]:
+def disfluent_parts(
+    block: Block, following: Sequence[str], table: LanguageTable, preceding: Sequence[str] = ()
+) -> Iterator[Block]:
     """Yield the parts of what a recogniser wrote between two words that may be disfluencies, longest first.
 
-    A part is taken only where it stands before the next word, but for fillers, which need no place.
+    A part is taken only where it stands before the next word, but for fillers, which need no place. Arguments are those
+    of `kind_of`.
     """
     for size in range(min(LONGEST_BLOCK, len(block)), 0, -1):
         tail = block[-size:]
-        if kind_of(tail, following, table) is not None:
+        before = preceding if size == len(block) else ()
+        if kind_of(tail, following, table, before) is not None:
             yield tail
             break
     fillers = tuple(text for text in block if table.filler(text) is not None)

@@ -45,7 +45,7 @@ class ListenOptions:
     prompt: str | None
     decoding: DecodingOptions = field(default_factory=DecodingOptions)
     search: SearchOptions = field(default_factory=SearchOptions)
-    window_ms: Milliseconds = 15_000
+    window_ms: Milliseconds = 0
     align: bool = True
 
 
@@ -83,7 +83,7 @@ def follow(
         bullets: For each word the span of its utterance, or None.
         recogniser: The loaded model.
         options: How to listen.
-        on_progress: Called in each pass with the time up to which it has come.
+        on_progress: Called with the ms that have been listened to, in both passes together.
     """
     heard: list[list[Word]] = []
     spans: list[Span] = []
@@ -115,7 +115,7 @@ def follow(
                 before.setdefault(latest, []).extend(inserted)
                 inserted = []
             before.setdefault(latest + 1, []).extend(inserted)
-        on_progress(window.pieces[-1].end)
+        on_progress(spans[-1].end + window.pieces[-1].end)
     return _joined(trusted, times, before, unheard)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from asrlsa.language.tables import LanguageTable
 from asrlsa.speech.decode import Encoded, Expected, Forced, Recogniser
-from asrlsa.trusted.blocks import Kind, disfluent_parts, kind_of
+from asrlsa.trusted.blocks import Kind, disfluent_parts, kind_of, repeats
 from asrlsa.trusted.words import Block, TrustedWord, copies_first, with_block, written
 
 ROUNDS = 4  # insertions beside insertions: "um I I went"
@@ -172,11 +172,16 @@ class WindowSearch:
         for place, block in between.items():
             if place == len(words):
                 continue
-            following = _following(words, place)
-            for part in disfluent_parts(block, following, self._table):
-                kind = kind_of(part, following, self._table)
-                if kind is not None:
-                    yield Candidate(place, part, kind, (*BOTH, ("", "...")) if kind == "filler" else AFTER)
+            mine = words[place].utterance
+            following = [w.key for w in words[place:] if w.utterance == mine]
+            preceding = [w.key for w in words[:place] if w.utterance == mine]
+            for part in disfluent_parts(block, following, self._table, preceding):
+                kind = kind_of(part, following, self._table, preceding)
+                if kind == "filler":
+                    yield Candidate(place, part, kind, (*BOTH, ("", "...")))
+                elif kind is not None:
+                    copied = repeats(part, self._table, preceding)
+                    yield Candidate(place, part, kind, BEFORE if copied else AFTER, copied)
 
     def _foreseen(self, words: Sequence[TrustedWord], expected: Expected) -> Iterator[Candidate]:
         """Yield what the model expects where it is led along the trusted words."""
@@ -247,11 +252,6 @@ class WindowSearch:
         probability, filler = max(fillers)
         enough = probability >= TAIL_LEAST and probability - end >= self._options.evidence["filler"]
         return (probability - end, filler) if enough else None
-
-
-def _following(words: Sequence[TrustedWord], place: int) -> list[str]:
-    """Return the keys of the words from ``place`` to the end of their utterance."""
-    return [w.key for w in words[place:] if w.utterance == words[place].utterance]
 
 
 def _with_commas(words: Sequence[TrustedWord], expected: Expected) -> list[TrustedWord]:

@@ -125,8 +125,8 @@ def with_block(
 def copies_first(words: Sequence[TrustedWord]) -> list[TrustedWord]:
     """Let the last of two copies be the trusted one: what is said again is what was meant.
 
-    Where inserted words end in a copy of the trusted words before them (``I | um I | went``), the first copy becomes
-    the inserted one (``| I um | I went``).
+    Where inserted words hold a copy of the trusted words before them (``I | um I | went``), the first copy becomes the
+    inserted one (``| I um | I went``).
     """
     found = list(words)
     last = len(found)
@@ -141,15 +141,16 @@ def copies_first(words: Sequence[TrustedWord]) -> list[TrustedWord]:
 
 
 def _swap_copy(words: list[TrustedWord], first: int, last: int) -> None:
-    """Swap the inserted words ``first:last`` with a copy of their last ones that is trusted and stands before them."""
+    """Swap the trusted words that stand before ``first:last`` with the last copy of them among those inserted ones."""
     for size in range(last - first, 0, -1):
-        begin = first - size
-        if begin < 0 or any(words[i].token is None for i in range(begin, first)):
+        ours = words[max(0, first - size) : first]
+        if len(ours) < size or any(w.token is None or w.utterance != words[first].utterance for w in ours):
             continue
-        ours, theirs = words[begin:first], words[last - size : last]
-        if [w.key for w in ours] != [w.key for w in theirs] or ours[0].utterance != theirs[0].utterance:
-            continue
-        for i, (our, their) in enumerate(zip(ours, theirs, strict=True)):
-            words[begin + i] = replace(our, token=None, evidence=their.evidence)
-            words[last - size + i] = replace(their, token=our.token, text=our.text, evidence=0.0)
-        return
+        for end in range(last, first + size - 1, -1):
+            theirs = words[end - size : end]
+            if [w.key for w in ours] != [w.key for w in theirs]:
+                continue
+            for i, (our, their) in enumerate(zip(ours, theirs, strict=True)):
+                words[first - size + i] = replace(our, token=None, evidence=their.evidence)
+                words[end - size + i] = replace(their, token=our.token, text=our.text, evidence=0.0)
+            return
