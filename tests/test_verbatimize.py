@@ -110,6 +110,7 @@ def test_of_two_copies_the_last_one_is_the_trusted_one():
         ("d-", "the dog", "fragment"),
         ("I d-", "I dug", "repetition"),
         ("the cat", "the dog ran", "retracing"),
+        ("were", "was gone", "retracing"),
         ("d-", "cat ran", None),
         ("big", "dog", None),
         ("really", "", None),

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
+from asrlsa.disfluency.coding import groups_of
+from asrlsa.disfluency.items import items_of
 from asrlsa.language.tables import LanguageTable
 from asrlsa.trusted.words import Block, word_key
+from asrlsa.types import Word
 
 Kind = Literal["filler", "fragment", "repetition", "retracing"]
 
@@ -37,7 +40,7 @@ def kind_of(block: Block, following: Sequence[str], table: LanguageTable, preced
             return "fragment"
     if _copies(words, following) or repeats(block, table, preceding):
         return "repetition"
-    if words[0] == next(iter(following), None) and 2 <= len(words) <= LONGEST_RETRACING:
+    if len(words) <= LONGEST_RETRACING and (_begun_anew(words, following) or _taken_back(words, following, table)):
         return "retracing"
     return None
 
@@ -52,6 +55,18 @@ def repeats(block: Block, table: LanguageTable, preceding: Sequence[str]) -> int
 def _begins_one(fragment: str, onsets: Sequence[str]) -> bool:
     sound = fragment.rstrip("-")
     return 0 < len(sound) <= LONGEST_FRAGMENT and any(key.startswith(sound) and key != sound for key in onsets)
+
+
+def _begun_anew(words: Sequence[str], following: Sequence[str]) -> bool:
+    """Whether words are a start that is made again with the same word: ``the dog | the cat``."""
+    return len(words) > 1 and words[0] == next(iter(following), None)
+
+
+def _taken_back(words: Sequence[str], following: Sequence[str], table: LanguageTable) -> bool:
+    """Whether the coder's rules take all of the words back for those that follow: ``were | was``."""
+    items = items_of([Word(text) for text in (*words, *following)], table)
+    groups = [group for group in groups_of(items, table) if group.end < len(words)]
+    return all(any(g.start <= i <= g.end for g in groups) for i in range(len(words)))
 
 
 def _copies(words: Sequence[str], following: Sequence[str]) -> bool:

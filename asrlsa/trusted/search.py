@@ -36,14 +36,12 @@ class SearchOptions:
     Attributes:
         evidence: For each kind the log-likelihood ratio from which on it is inserted; 0 is as probable as not.
         expected: Log-probability of its first token from which on a filler, copy or fragment is tried at a place.
-        fillers: Filled pauses that are tried where the model expects them.
     """
 
     evidence: Mapping[Kind, float] = field(
         default_factory=lambda: {"filler": 0.0, "fragment": 0.0, "repetition": 0.0, "retracing": 0.0}
     )
     expected: float = -4.0
-    fillers: tuple[str, ...] = ("um", "uh")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +110,7 @@ class WindowSearch:
         """
         self._recogniser, self._encoded, self._duration = recogniser, encoded, duration
         self._language, self._prompt, self._table, self._options = language, prompt, table, options
+        self._fillers = [f for f in dict.fromkeys(table.fillers.values()) if f not in table.fillers_alone]
         self._refused: set[tuple[int, Block]] = set()
 
     def run(self, words: Sequence[TrustedWord], between: Mapping[int, Block]) -> tuple[list[TrustedWord], Forced]:
@@ -187,17 +186,17 @@ class WindowSearch:
         """Yield what the model expects where it is led along the trusted words."""
         least = self._options.expected
         for place, word in enumerate(words):
-            inserted_before = place > 0 and words[place - 1].token is None
             if word.token is None:
                 continue
-            if not inserted_before:
-                for filler in self._options.fillers:
+            before = words[place - 1].text if place and words[place - 1].token is None else ""
+            if not self._table.filler(before):
+                for filler in self._fillers:
                     text = filler.capitalize() if word.opens else filler
                     if expected.log_probability(place, text) >= least:
                         yield Candidate(place, (filler,), "filler", BOTH)
             for size in range(1, LONGEST_ONSET + 1):
                 onset = word.text[:size].lower()
-                if len(word.text) > size + 1 and onset.isalpha() and not inserted_before:
+                if len(word.text) > size + 1 and onset.isalpha() and not before.endswith("-"):
                     first = expected.first_token(onset)
                     if first != expected.first_token(written([word])[0]) and expected.logs[place, first] >= least:
                         yield Candidate(place, (f"{onset}-",), "fragment", NONE)
@@ -220,11 +219,13 @@ class WindowSearch:
         plain = self._force([words])[0].log_probability if candidates else 0.0
         without: dict[int, float] = {}
         found: list[_Accepted] = []
+        seen = set(self._refused)
         for candidate in candidates:
             place = candidate.place
             key = sum(w.token is not None for w in words[:place]), candidate.block
-            if key in self._refused:
+            if key in seen:
                 continue
+            seen.add(key)
             if place not in without:
                 without[place] = max(plain, self._force([_other_comma(words, place)])[0].log_probability)
             texts = [with_block(words, place, candidate.block, before=b, after=a) for b, a in candidate.ways]
@@ -246,9 +247,7 @@ class WindowSearch:
             return None
         end = expected.log_probability(len(words), "")
         opens = words[-1].mark not in ("", ",")
-        fillers = [
-            (expected.log_probability(len(words), f.capitalize() if opens else f), f) for f in self._options.fillers
-        ]
+        fillers = [(expected.log_probability(len(words), f.capitalize() if opens else f), f) for f in self._fillers]
         probability, filler = max(fillers)
         enough = probability >= TAIL_LEAST and probability - end >= self._options.evidence["filler"]
         return (probability - end, filler) if enough else None

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from asrlsa.chat.lexer import Token, lex
+from asrlsa.disfluency.coding import groups_of
 from asrlsa.disfluency.items import Item, items_of
-from asrlsa.disfluency.repetitions import Group, nodes_of, repetitions
-from asrlsa.disfluency.retracings import retracings
+from asrlsa.disfluency.repetitions import Group
 from asrlsa.language.tables import LanguageTable
 from asrlsa.types import Word
 
@@ -40,7 +40,7 @@ def woven(text: str, said: Sequence[Said], table: LanguageTable) -> str:
     """
     tokens = lex(text)
     items = items_of([s.word for s in said], table)
-    groups = _groups(items, table)
+    groups = groups_of(items, table)
     puts: dict[int, str] = {}
     first = 0
     while first < len(said):
@@ -56,15 +56,6 @@ def woven(text: str, said: Sequence[Said], table: LanguageTable) -> str:
             puts[_place(tokens, token)] = coded
         first = last
     return _with_insertions(text, tokens, puts)
-
-
-def _groups(items: Sequence[Item], table: LanguageTable) -> list[Group]:
-    found: list[Group] = []
-    for number, nodes in enumerate(nodes_of(items)):
-        groups, left = repetitions(items, nodes, table)
-        found += groups
-        found += retracings(items, left, table, opening=number == 0)[0]
-    return found
 
 
 def _coded(items: Sequence[Item], groups: Sequence[Group], first: int, last: int, *, ends: bool) -> str:
