@@ -182,6 +182,7 @@ def said_of(text: str, inserted: dict[int, str]) -> list[Said]:
         ("“ go ” he said .", {0: "um"}, "“ &-um go ” he said ."),
         ("he ran +/.", {2: "w-"}, "he ran &+w +/."),
         ("he ran .", {2: "he"}, "he ran ."),
+        ("six point five .", {0: "six six"}, "six [/] six [/] six point five ."),
         ("very big .", {0: "very"}, "very [/] very big ."),
     ],
 )

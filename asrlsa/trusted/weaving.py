@@ -65,8 +65,8 @@ def _coded(items: Sequence[Item], groups: Sequence[Group], first: int, last: int
         p for p in range(first, last) if items[p].kind == "word" and not any(g.start <= p <= g.end for g in inside)
     ]
     if loose and not ends:
-        code = "[/]" if _copied(items, loose, last) else "[//]"
-        inside = [g for g in inside if not loose[0] <= g.start <= loose[-1]] + [Group(loose[0], loose[-1], code)]
+        inside = [g for g in inside if not loose[0] <= g.start <= loose[-1]]
+        inside += _bracketed(items, loose, [item.key for item in items[last:] if item.kind == "word"])
     written: list[str] = []
     for position in range(first, last):
         if ends and position in loose:
@@ -79,11 +79,14 @@ def _coded(items: Sequence[Item], groups: Sequence[Group], first: int, last: int
     return " ".join(written)
 
 
-def _copied(items: Sequence[Item], loose: Sequence[int], last: int) -> bool:
-    """Whether the words that are left are said again right after the insertion."""
-    after = [item.key for item in items[last:] if item.kind == "word"]
+def _bracketed(items: Sequence[Item], loose: Sequence[int], after: Sequence[str]) -> list[Group]:
+    """Bracket words that no rule of the coder took back: copies of what comes after them, or a retracing."""
     keys = [items[p].key for p in loose]
-    return after[: len(keys)] == keys
+    for size in range(1, len(keys) + 1):
+        if len(keys) % size == 0 and keys == list(after[:size]) * (len(keys) // size):
+            copies = range(0, len(keys), size)
+            return [Group(loose[first], loose[first + size - 1], "[/]") for first in copies]
+    return [Group(loose[0], loose[-1], "[//]")]
 
 
 def _place(tokens: Sequence[Token], token: int | None) -> int:
