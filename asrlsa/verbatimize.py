@@ -20,9 +20,9 @@ from asrlsa.errors import ChatError, OutputError, UsageError
 from asrlsa.language import language_table
 from asrlsa.language.codes import whisper_code
 from asrlsa.models import Model, default_model, resolve_model
-from asrlsa.speech.decode import Recogniser
+from asrlsa.speech.led import LedRecogniser
 from asrlsa.stamps import stamp_comment
-from asrlsa.transcription import load_recogniser, openers, recognise_options, write_checked
+from asrlsa.transcription import openers, recognise_options, write_checked
 from asrlsa.trusted.assembly import assembled, with_comments, with_media
 from asrlsa.trusted.listening import ListenOptions, follow
 from asrlsa.trusted.plain import text_to_transcript
@@ -111,7 +111,14 @@ class Verbatimizer:
             window_ms=WINDOW_MS,
         )
         self.model: Model = resolve_model(chosen.model or default_model(), offline=chosen.offline)
-        self._recogniser: Recogniser = load_recogniser(self.model, self._shared)
+        self._recogniser = LedRecogniser(
+            self.model,
+            device=chosen.device,
+            compute_type=chosen.compute_type,
+            threads=chosen.threads,
+            side_by_side=False,
+            window_ms=WINDOW_MS,
+        )
 
     def upgrade(
         self,

@@ -16,13 +16,16 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import asrlsa.verbatimize as verb
+from asrlsa.audio import load
 from asrlsa.chat.check import check_chat
 from asrlsa.chat.parser import parse_chat, read_chat
 from asrlsa.cli import app
 from asrlsa.disfluency import read_main_tier
 from asrlsa.errors import ChatError, OutputError, UsageError
 from asrlsa.language import language_table
-from asrlsa.speech.decode import Decoded, Encoded, Expected, Forced
+from asrlsa.models import resolve_model
+from asrlsa.speech.decode import Decoded, Encoded
+from asrlsa.speech.led import Expected, Forced, LedRecogniser
 from asrlsa.trusted.blocks import disfluent_parts, kind_of
 from asrlsa.trusted.placing import place
 from asrlsa.trusted.plain import text_to_transcript
@@ -284,7 +287,7 @@ class Knowing:
             ours, truth = [word_key(w) for w in text], [word_key(w) for w in self.truth]
             blocks = SequenceMatcher(None, ours, truth, autojunk=False).get_opcodes()
             errors = sum(max(b - a, d - c) for tag, a, b, c, d in blocks if tag != "equal")
-            found.append(Forced(self.words(text), (0.0,) * len(text), -5.0 * errors))
+            found.append(Forced(self.words(text), -5.0 * errors))
         return found
 
 
@@ -302,7 +305,7 @@ def hears(monkeypatch: pytest.MonkeyPatch, truth: str, free: str | None = None) 
     model = SimpleNamespace(name="fake", card=None, fingerprint="0" * 64)
     monkeypatch.setattr(verb, "resolve_model", lambda *a, **k: model)
     monkeypatch.setattr(verb, "default_model", lambda: "fake")
-    monkeypatch.setattr(verb, "load_recogniser", lambda *a, **k: Knowing(truth, free))
+    monkeypatch.setattr(verb, "LedRecogniser", lambda *a, **k: Knowing(truth, free))
 
 
 def write_clean(folder: Path, text: str = CLEAN, name: str = "visit.cha") -> Path:
@@ -435,6 +438,27 @@ def test_the_command_tells_what_it_did_and_its_exit_codes(
 
 
 # The real model
+
+
+@pytest.mark.weights
+def test_led_along_a_text_a_model_expects_what_it_gives_its_words():
+    recogniser = LedRecogniser(resolve_model("tiny.en", offline=True), threads=1)
+    audio = load(SAMPLES / "kite_story.flac")[: 4 * SECOND]
+    encoded = recogniser.encode([recogniser.features(audio)])
+    words = ["Okay,", "look", "at", "these", "pictures", "and", "tell", "me", "the", "story."]
+    expected = recogniser.expect(encoded, words, language="en")
+    (forced,) = recogniser.force(encoded, [words], 4_000, language="en")
+    assert expected is not None
+    for n, word in enumerate(words[1:-1], 1):  # one token each
+        assert expected.log_probability(n, word) == pytest.approx(np.log(forced.words[n].confidence), abs=0.3)
+    assert expected.log_probability(len(words), "") > expected.log_probability(len(words), "um")
+    wrong, same = recogniser.force(encoded, [["Okay,", "um,", *words[1:]], words], 4_000, language="en", times=False)
+    assert wrong.log_probability < same.log_probability - 3
+    assert same.log_probability == pytest.approx(forced.log_probability)
+    starts = [w.start for w in forced.words]
+    assert starts == sorted(starts)
+    assert recogniser.expect(encoded, ["word"] * 500, language="en") is None
+    assert recogniser.force(encoded, [["word"] * 500], 4_000, language="en")[0].log_probability == -np.inf
 
 
 @pytest.mark.weights

@@ -7,10 +7,9 @@ over from the window before, and a short prompt full of fillers in front of ever
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from asrlsa.compute_types import usual_device
@@ -31,8 +30,6 @@ SHORT_CONTEXT = 15 * FRAMES_PER_SECOND  # … are padded to this one only
 SILENCE_FRAMES = 5 * FRAMES_PER_SECOND  # what windows that are to be short get behind their speech
 MAX_LENGTH = 448  # decoder positions of every Whisper
 SPACELESS = frozenset({"zh", "ja", "th", "lo", "my", "yue"})  # written without spaces: every token group is a word
-TEXTS_AT_ONCE = 8  # texts forced onto one window together
-MARKS = ",.?!…"
 MAX_PROMPT = 200  # prompt tokens; leaves room for the longest 30 s of speech
 
 
@@ -83,41 +80,6 @@ class Decoded:
     no_speech_probability: float
     truncated: bool
     pieces: tuple[tuple[Word, ...], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Forced:
-    """A given text as the model hears it in a window.
-
-    Attributes:
-        words: The words as they were given, with times in ms relative to the window's audio; the confidence is the mean
-            probability (geometric) of a word's tokens.
-        first: For each word the natural logarithm of the probability of its first token: how much the model expected
-            this word after the ones before.
-        log_probability: Sum over all tokens.
-    """
-
-    words: tuple[Word, ...]
-    first: tuple[float, ...]
-    log_probability: float
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What the model would write at each place of a text that it was led along.
-
-    Attributes:
-        logs: Natural logarithms of token probabilities, shape (words + 1, tokens of the vocabulary): row ``i`` is for
-            the first token of word ``i``, the last row for what follows the text.
-        first_token: Gives the first token of a word, of a mark, or with an empty text of the end.
-    """
-
-    logs: NDArray[np.float32]
-    first_token: Callable[[str], int]
-
-    def log_probability(self, place: int, text: str) -> float:
-        """Return how probable it is that the model writes ``text`` before word ``place``, by its first token."""
-        return float(self.logs[place, self.first_token(text)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,96 +306,6 @@ class Recogniser:
             for row, begin, r, w in zip(rows, known, results, words, strict=True)
         ]
 
-    def expect(
-        self, encoded: Encoded, words: Sequence[str], *, language: str, prompt: str | None = None
-    ) -> Expected | None:
-        """Follow a given text through one window and say what the model would write at each place of it.
-
-        Args:
-            encoded: What `encode` gave for the window.
-            words: The text, punctuation attached.
-            language: ISO 639-1 code.
-            prompt: Text in the style of the words, or None.
-
-        Returns:
-            What it expects, or None for a text that is longer than the decoder's context.
-        """
-        import numpy as np
-
-        start = self._prompt(language, prompt, timestamps=False)
-        rows = [self._encoded(language, word) for word in words]
-        row = [*start, *(token for tokens in rows for token in tokens)]
-        if len(row) >= MAX_LENGTH:
-            return None
-        # CTranslate2 follows what stands behind the start sequence token by token and gives each step's logits.
-        result = self._whisper.generate(
-            encoded.view(),
-            [row],
-            beam_size=1,
-            max_length=len(row) + 1,
-            return_logits_vocab=True,
-            suppress_blank=False,
-            suppress_tokens=[],
-            sampling_temperature=0.0,
-        )[0]
-        steps = result.logits[0]
-        edges = np.cumsum([0, *(len(tokens) for tokens in rows)])
-        logits = np.stack([_on_cpu(steps[min(int(edge), len(steps) - 1)]) for edge in edges])
-        top = logits.max(axis=1, keepdims=True)
-        log = logits - top - np.log(np.exp(logits - top).sum(axis=1, keepdims=True))
-        return Expected(log, self._first_tokens(language))
-
-    def _first_tokens(self, language: str) -> Callable[[str], int]:
-        def first(text: str) -> int:
-            tokens = self._words_of(language).encode(text) if text in MARKS else self._encoded(language, text)
-            return int(tokens[0]) if tokens else self._text_end
-
-        return first
-
-    def force(
-        self,
-        encoded: Encoded,
-        texts: Sequence[Sequence[str]],
-        duration: int,
-        *,
-        language: str,
-        prompt: str | None = None,
-        times: bool = True,
-    ) -> list[Forced]:
-        """Say how well each of several texts fits one window, and when each of its words was said.
-
-        One pass of the decoder a text, which writes nothing: every token's probability given the audio and the tokens
-        before it. The difference between two texts is the logarithm of their likelihood ratio.
-
-        Args:
-            encoded: What `encode` gave for the window.
-            texts: Each a sequence of written words, punctuation attached.
-            duration: Length of the window's audio in ms.
-            language: ISO 639-1 code.
-            prompt: Text in the style that the texts are written in, or None.
-            times: Give times too; without them it takes half as long.
-
-        Returns:
-            One ``Forced`` a text. A text longer than the decoder's context comes back without times and with a
-            logarithm of minus infinity.
-        """
-        start = self._prompt(language, prompt, timestamps=True)  # `align` adds the token for "no timestamps" itself
-        rows = [[self._encoded(language, word) for word in words] for words in texts]
-        room = MAX_LENGTH - len(start) - 2
-        fitting = [n for n, row in enumerate(rows) if row and sum(map(len, row)) <= room]
-        frames = max(1, min(MAX_FRAMES, duration // 10)) if times else 2
-        found = [Forced(tuple(Word(w) for w in t), (-math.inf,) * len(t), -math.inf if t else 0.0) for t in texts]
-        together = 1 if self.device == "cpu" else TEXTS_AT_ONCE  # on a CPU no faster together
-        for first in range(0, len(fitting), together):
-            picked = fitting[first : first + together]
-            flat = [[token for word in rows[n] for token in word] for n in picked]
-            view = encoded.take([0] * len(picked)).view()
-            for n, result in zip(picked, self._whisper.align(view, start, flat, [frames] * len(picked)), strict=True):
-                spoken = [len(self._encoded(language, text.rstrip(MARKS))) for text in texts[n]]
-                forced = _forced(texts[n], [len(word) for word in rows[n]], spoken, result)
-                found[n] = forced if times else replace(forced, words=found[n].words)
-        return found
-
     @property
     def _text_end(self) -> int:
         """Id of the first token that is not text."""
@@ -492,18 +364,8 @@ class Recogniser:
         return words
 
 
-def _on_cpu(view: Any) -> NDArray[np.float32]:
-    """Return one step's logits as an array of shape (tokens of the vocabulary,)."""
-    import ctranslate2
-    import numpy as np
-
-    if view.device == "cuda":
-        view = view.to_device(ctranslate2.Device.cpu)
-    return np.asarray(view.to(ctranslate2.DataType.float32), dtype=np.float32).reshape(-1)
-
-
-def _token_begins(result: Any) -> NDArray[np.int64]:
-    """Return the ms at which each token, and the end of the text, begins."""
+def token_begins(result: Any) -> NDArray[np.int64]:
+    """Return the ms at which each token, and the end of the text, begins in one of CTranslate2's alignments."""
     import numpy as np
 
     pairs = np.asarray(result.alignments, dtype=np.int64).reshape(-1, 2)
@@ -513,29 +375,13 @@ def _token_begins(result: Any) -> NDArray[np.int64]:
     return begins
 
 
-def _forced(texts: Sequence[str], lengths: Sequence[int], spoken: Sequence[int], result: Any) -> Forced:
-    """Sum up an alignment by words: ``lengths`` counts the tokens of each word, ``spoken`` those before its marks."""
-    import numpy as np
-
-    begins = _token_begins(result)
-    logs = np.log(np.maximum(np.asarray(result.text_token_probs, dtype=np.float64), 1e-10))
-    words: list[Word] = []
-    at = 0
-    for text, length, heard in zip(texts, lengths, spoken, strict=True):
-        start, end = (int(begins[min(token, len(begins) - 1)]) for token in (at, at + min(heard, length)))
-        words.append(Word(text, start, end, float(np.exp(logs[at : at + length].mean()))))
-        at += length
-    edges = np.cumsum([0, *lengths[:-1]])
-    return Forced(tuple(words), tuple(logs[edges].tolist()), float(logs.sum()))
-
-
 def _timed_words(tokenizer: Any, tokens: list[int], result: Any) -> list[tuple[Word, tuple[Word, ...]]]:
     """Join tokens to words, each with its pieces; a piece begins where its first token's attention begins."""
     import numpy as np
 
     if not tokens:
         return []
-    begins = _token_begins(result)
+    begins = token_begins(result)
     texts, groups = tokenizer.split_to_word_tokens([*tokens, tokenizer.eot])
     probabilities = np.asarray(result.text_token_probs, dtype=np.float64)
     words: list[tuple[Word, tuple[Word, ...]]] = []

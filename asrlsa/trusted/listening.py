@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 
 from asrlsa.language import iso639_3, spell_out
 from asrlsa.language.tables import language_table
-from asrlsa.speech.decode import DecodingOptions, Recogniser
+from asrlsa.speech.decode import DecodingOptions
+from asrlsa.speech.led import LedRecogniser
 from asrlsa.speech.recognise import Blocks, make_windower, refined
 from asrlsa.speech.repairs import absolute_words
 from asrlsa.speech.times import WordAligner, monotone
@@ -70,7 +71,7 @@ def follow(
     masks: Sequence[int],
     bullets: Sequence[Span | None],
     *,
-    recogniser: Recogniser,
+    recogniser: LedRecogniser,
     options: ListenOptions,
     on_progress: Callable[[Milliseconds], None] = lambda done: None,
 ) -> Followed:
@@ -148,7 +149,7 @@ def windows_of(opener: Opener, window_ms: Milliseconds) -> Iterator[Window]:
         yield from windower.finish()
 
 
-def _hear(window: Window, recogniser: Recogniser, options: ListenOptions) -> list[Word]:
+def _hear(window: Window, recogniser: LedRecogniser, options: ListenOptions) -> list[Word]:
     """Return what the recogniser writes for a window, spelled as in CHAT, with times in the recording."""
     encoded = recogniser.encode([recogniser.features(window.audio)])
     result = recogniser.decode(
@@ -165,7 +166,7 @@ def _searched(
     window: Window,
     trusted: Sequence[TrustedWord],
     between: dict[int, tuple[str, ...]],
-    recogniser: Recogniser,
+    recogniser: LedRecogniser,
     options: ListenOptions,
 ) -> list[tuple[TrustedWord, Word]]:
     """Return the words of a window, inserted ones among them, each with its time in the window's audio."""

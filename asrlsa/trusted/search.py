@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from asrlsa.language.tables import LanguageTable
-from asrlsa.speech.decode import Encoded, Expected, Forced, Recogniser
+from asrlsa.speech.decode import Encoded
+from asrlsa.speech.led import Expected, Forced, LedRecogniser
 from asrlsa.trusted.blocks import Kind, disfluent_parts, kind_of, repeats
 from asrlsa.trusted.words import Block, TrustedWord, copies_first, with_block, written
 
@@ -89,7 +90,7 @@ class WindowSearch:
 
     def __init__(
         self,
-        recogniser: Recogniser,
+        recogniser: LedRecogniser,
         encoded: Encoded,
         duration: int,
         *,
@@ -138,9 +139,9 @@ class WindowSearch:
             tail = self._tail(current, expected)
             for one in sorted(accepted, key=lambda a: -a.candidate.place):
                 place, block = one.candidate.place, one.candidate.block
-                current = with_block(current, place, block, before=one.way[0], after=one.way[1], evidence=one.ratio)
+                current = with_block(current, place, block, before=one.way[0], after=one.way[1])
             if tail is not None:
-                current = with_block(current, len(current), (tail[1],), evidence=tail[0])
+                current = with_block(current, len(current), (tail,))
             if not accepted:
                 break
         current = copies_first(current)
@@ -241,7 +242,7 @@ class WindowSearch:
                 chosen.append(one)
         return chosen
 
-    def _tail(self, words: Sequence[TrustedWord], expected: Expected) -> tuple[float, str] | None:
+    def _tail(self, words: Sequence[TrustedWord], expected: Expected) -> str | None:
         """Return a filler that the model expects after the last word rather than the end of the text."""
         if words[-1].token is None:
             return None
@@ -250,7 +251,7 @@ class WindowSearch:
         fillers = [(expected.log_probability(len(words), f.capitalize() if opens else f), f) for f in self._fillers]
         probability, filler = max(fillers)
         enough = probability >= TAIL_LEAST and probability - end >= self._options.evidence["filler"]
-        return (probability - end, filler) if enough else None
+        return filler if enough else None
 
 
 def _with_commas(words: Sequence[TrustedWord], expected: Expected) -> list[TrustedWord]:

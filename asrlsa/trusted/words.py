@@ -29,8 +29,6 @@ class TrustedWord:
         text: What was said, several words for some tokens (``ice cream``); a word broken off ends in a hyphen.
         opens: It is the first of its utterance or window: a recogniser writes it with a capital.
         mark: The mark that a recogniser would write after it: a comma, the end of the utterance, or nothing.
-        evidence: Of an inserted word: how much more probable the recording is with its block than without, as the
-            natural logarithm of the ratio.
     """
 
     utterance: int
@@ -38,7 +36,6 @@ class TrustedWord:
     text: str
     opens: bool = False
     mark: str = ""
-    evidence: float = 0.0
 
     @property
     def key(self) -> str:
@@ -96,7 +93,6 @@ def with_block(
     *,
     before: str = "",
     after: str = "",
-    evidence: float = 0.0,
 ) -> list[TrustedWord]:
     """Return the words with a block put in before word ``place``.
 
@@ -106,12 +102,11 @@ def with_block(
         block: What is inserted; it belongs to the utterance of the word that follows, at the end to the last one.
         before: Mark after the word before, where none stands.
         after: Mark after the block, where a word follows.
-        evidence: What `TrustedWord.evidence` shall say of it.
     """
     head, tail = list(words[:place]), list(words[place:])
     opens = tail[0].opens if tail else bool(head) and head[-1].mark not in ("", ",")
     number = (tail[0] if tail else head[-1]).utterance
-    put = [TrustedWord(number, None, text, evidence=evidence) for text in block]
+    put = [TrustedWord(number, None, text) for text in block]
     put[0] = replace(put[0], opens=opens)
     if after and tail:
         put[-1] = replace(put[-1], mark=after)
@@ -151,6 +146,6 @@ def _swap_copy(words: list[TrustedWord], first: int, last: int) -> None:
             if [w.key for w in ours] != [w.key for w in theirs]:
                 continue
             for i, (our, their) in enumerate(zip(ours, theirs, strict=True)):
-                words[first - size + i] = replace(our, token=None, evidence=their.evidence)
-                words[end - size + i] = replace(their, token=our.token, text=our.text, evidence=0.0)
+                words[first - size + i] = replace(our, token=None)
+                words[end - size + i] = replace(their, token=our.token, text=our.text)
             return
