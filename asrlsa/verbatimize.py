@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from asrlsa import audio as media_audio
@@ -20,6 +21,7 @@ from asrlsa.errors import ChatError, OutputError, UsageError
 from asrlsa.language import language_table
 from asrlsa.language.codes import whisper_code
 from asrlsa.models import Model, default_model, resolve_model
+from asrlsa.recordings import find_recordings
 from asrlsa.speech.led import LedRecogniser
 from asrlsa.stamps import stamp_comment
 from asrlsa.transcription import openers, recognise_options, write_checked
@@ -92,14 +94,13 @@ class Verbatimized:
 
 
 class Verbatimizer:
-    """A loaded model that upgrades transcripts, one after the other."""
+    """Upgrades transcripts one after the other; the model is loaded for the first one."""
 
     def __init__(self, options: VerbatimizeOptions | None = None) -> None:
-        """Load the model.
+        """Take the options.
 
         Raises:
-            ModelError: It can't be found or loaded.
-            ConfigError: An option is out of range.
+            ConfigError: One is out of range.
         """
         self.options = chosen = options or VerbatimizeOptions()
         self._shared = TranscribeOptions(
@@ -110,15 +111,61 @@ class Verbatimizer:
             threads=chosen.threads,
             window_ms=WINDOW_MS,
         )
-        self.model: Model = resolve_model(chosen.model or default_model(), offline=chosen.offline)
-        self._recogniser = LedRecogniser(
-            self.model,
-            device=chosen.device,
-            compute_type=chosen.compute_type,
-            threads=chosen.threads,
+
+    @cached_property
+    def _model(self) -> Model:
+        return resolve_model(self.options.model or default_model(), offline=self.options.offline)
+
+    @cached_property
+    def _recogniser(self) -> LedRecogniser:
+        return LedRecogniser(
+            self._model,
+            device=self.options.device,
+            compute_type=self.options.compute_type,
+            threads=self.options.threads,
             side_by_side=False,
             window_ms=WINDOW_MS,
         )
+
+    def write(
+        self,
+        transcript: Path,
+        recording: Path,
+        *,
+        out: Path | None = None,
+        force: bool = False,
+        on_progress: Progress = lambda done: None,
+    ) -> tuple[Path, Verbatimized]:
+        """Upgrade one transcript and write the result.
+
+        Args:
+            transcript: CHAT or plain text; never changed.
+            recording: Its recording.
+            out: See `output_for`.
+            force: Replace a result that is there already.
+            on_progress: See `upgrade`.
+
+        Returns:
+            The file that was written, and what is in it.
+
+        Raises:
+            UsageError: A path does not exist, or the result would replace the transcript.
+            ChatError: The transcript is not valid.
+            MediaError: The recording can't be read.
+            ModelError: The model can't be found or loaded.
+            OutputError: The result is there already, or can't be written.
+        """
+        for path in (transcript, recording):
+            if not path.is_file():
+                raise UsageError(f"{path}: no such file")
+        target = output_for(transcript, recording, out)
+        if target.exists() and not force:
+            raise OutputError(f"{target} is there already; --force replaces it")
+        options = self.options
+        trusted = read_trusted(transcript, language=options.language, participants=options.participants)
+        result = self.upgrade(trusted, recording, on_progress=on_progress)
+        write_checked(target, result.transcript, ("cha",))
+        return target, result
 
     def upgrade(
         self,
@@ -136,6 +183,7 @@ class Verbatimizer:
 
         Raises:
             MediaError: The recording can't be read.
+            ModelError: The model can't be found or loaded.
             UsageError: The model does not know the language.
         """
         options = self.options
@@ -162,7 +210,7 @@ class Verbatimizer:
 
     def _listening(self, language: str) -> ListenOptions:
         options = self.options
-        shared = recognise_options(self.model, replace(self._shared, language=language), self._recogniser)
+        shared = recognise_options(self._model, replace(self._shared, language=language), self._recogniser)
         code = shared.language or whisper_code(language)
         search = options.search
         if options.evidence:
@@ -180,7 +228,7 @@ class Verbatimizer:
     def _comment(self, result: Verbatimized) -> str:
         """Say in the transcript what was done, as ``asrlsa transcribe`` does."""
         total = sum(result.inserted.values())
-        return stamp_comment(self.model, {"verbatimize": f"inserted {total}"}, "none")
+        return stamp_comment(self._model, {"verbatimize": f"inserted {total}"}, "none")
 
 
 def _more(before: Transcript, after: Transcript) -> dict[str, int]:
@@ -243,43 +291,46 @@ def output_for(transcript: Path, recording: Path, out: Path | None) -> Path:
     return path
 
 
-def verbatimize_file(
-    transcript: Path,
-    recording: Path,
-    *,
-    out: Path | None = None,
-    options: VerbatimizeOptions | None = None,
-    force: bool = False,
-    on_progress: Progress = lambda done: None,
-) -> tuple[Path, Verbatimized]:
-    """Upgrade one transcript and write the result.
+def find_pairs(transcript: Path, recording: Path, out: Path | None = None) -> list[tuple[Path, Path, Path | None]]:
+    """Pair transcripts with recordings.
 
     Args:
-        transcript: CHAT or plain text; never changed.
-        recording: Its recording.
-        out: See `output_for`.
-        options: How to verbatimize.
-        force: Replace a result that is there already.
-        on_progress: See `Verbatimizer.upgrade`.
+        transcript: A transcript, or a folder of ``.cha`` and ``.txt`` files, with its subfolders.
+        recording: Its recording, or a folder where each transcript's recording has the transcript's name.
+        out: Where the results go; the structure of a folder of transcripts is kept below it.
 
     Returns:
-        The file that was written, and what is in it.
+        Transcript, recording and the ``out`` of each.
 
     Raises:
-        UsageError: A path does not exist, or the result would replace the transcript.
-        ChatError: The transcript is not valid.
-        MediaError: The recording can't be read.
-        ModelError: The model can't be found or loaded.
-        OutputError: The result is there already, or can't be written.
+        UsageError: A path does not exist, or not every transcript has one recording.
     """
-    for path in (transcript, recording):
-        if not path.is_file():
-            raise UsageError(f"{path}: no such file")
-    chosen = options or VerbatimizeOptions()
-    target = output_for(transcript, recording, out)
-    if target.exists() and not force:
-        raise OutputError(f"{target} is there already; --force replaces it")
-    trusted = read_trusted(transcript, language=chosen.language, participants=chosen.participants)
-    result = Verbatimizer(chosen).upgrade(trusted, recording, on_progress=on_progress)
-    write_checked(target, result.transcript, ("cha",))
-    return target, result
+    if not transcript.is_dir():
+        if recording.is_dir():
+            recording = _recording_of(transcript, _by_stem(recording))
+        return [(transcript, recording, out)]
+    if not recording.is_dir():
+        raise UsageError(f"{recording}: give the folder of the recordings for a folder of transcripts")
+    found = sorted(p for p in transcript.rglob("*") if p.suffix.lower() in (".cha", ".txt") and p.parent.name != FOLDER)
+    if not found:
+        raise UsageError(f"{transcript}: there is no .cha or .txt file in this folder")
+    recordings = _by_stem(recording)
+    return [
+        (path, _recording_of(path, recordings), out and out / path.parent.relative_to(transcript)) for path in found
+    ]
+
+
+def _by_stem(folder: Path) -> dict[str, list[Path]]:
+    """Return the recordings in a folder by their name without extension."""
+    found: dict[str, list[Path]] = {}
+    for entry in find_recordings([folder]):
+        found.setdefault(entry.path.stem, []).append(entry.path)
+    return found
+
+
+def _recording_of(transcript: Path, recordings: dict[str, list[Path]]) -> Path:
+    mine = recordings.get(transcript.stem, [])
+    if len(mine) != 1:
+        which = f"{len(mine)} recordings are" if mine else "no recording is"
+        raise UsageError(f"{transcript}: {which} called {transcript.stem}; give these two files alone")
+    return mine[0]

@@ -300,6 +300,10 @@ def recording(tmp_path: Path) -> Path:
     return path
 
 
+def upgrade(transcript: Path, recording: Path, options: verb.VerbatimizeOptions | None = None, **where):
+    return verb.Verbatimizer(options).write(transcript, recording, **where)
+
+
 def hears(monkeypatch: pytest.MonkeyPatch, truth: str, free: str | None = None) -> None:
     """Let the verb load a recogniser that hears ``truth`` and writes ``free`` on its own account."""
     model = SimpleNamespace(name="fake", card=None, fingerprint="0" * 64)
@@ -320,7 +324,7 @@ def test_the_disfluencies_come_in_and_all_else_stays(
     hears(monkeypatch, "what happened the um the wind took it uh she she r- ran after it")
     given_path = write_clean(tmp_path)
 
-    target, result = verb.verbatimize_file(given_path, recording)
+    target, result = upgrade(given_path, recording)
 
     assert target == tmp_path / "verbatim" / "visit.cha"
     assert given_path.read_text(encoding="utf-8") == CLEAN
@@ -358,7 +362,7 @@ def test_what_the_model_expects_is_tried_though_it_wrote_nothing_of_it(
         free="what happened the wind took it she ran after it",
     )
     options = verb.VerbatimizeOptions(align=False)
-    _, result = verb.verbatimize_file(write_clean(tmp_path), recording, options=options)
+    _, result = upgrade(write_clean(tmp_path), recording, options=options)
     assert [u.text for u in result.transcript.utterances][1:] == [
         "+< the [/] the wind took it [= the kite] .",
         "&-um she (.) ran after it .",
@@ -369,7 +373,7 @@ def test_words_that_are_no_disfluency_and_wrong_words_never_come_in(
     tmp_path: Path, recording: Path, monkeypatch: pytest.MonkeyPatch
 ):
     hears(monkeypatch, "what really happened then the strong wind blew it down she walked after him")
-    _, result = verb.verbatimize_file(write_clean(tmp_path), recording)
+    _, result = upgrade(write_clean(tmp_path), recording)
     before = parse_chat(CLEAN)
     assert [u.text for u in result.transcript.utterances] == [u.text for u in before.utterances]
     assert sum(result.inserted.values()) == 0
@@ -385,9 +389,7 @@ def test_bullets_that_are_there_stay_and_grow_only_for_insertions(
     for line, bullet in (("happened ?", "200_1000"), ("kite] .", "1500_2500"), ("after it .", "2900_4200")):
         timed = timed.replace(line, f"{line} \x15{bullet}\x15")
     hears(monkeypatch, "what happened um the wind took it she ran after it")
-    _, result = verb.verbatimize_file(
-        write_clean(tmp_path, timed), recording, options=verb.VerbatimizeOptions(align=False)
-    )
+    _, result = upgrade(write_clean(tmp_path, timed), recording, options=verb.VerbatimizeOptions(align=False))
     utterances: Sequence[Utterance] = result.transcript.utterances
     assert [(u.start, u.end) for u in utterances] == [(200, 1000), (utterances[1].start, 2500), (2900, 4200)]
     assert utterances[1].text.startswith("+< &-um the")
@@ -399,7 +401,7 @@ def test_bullets_that_are_there_stay_and_grow_only_for_insertions(
 def test_a_plain_text_gets_times(tmp_path: Path, recording: Path, monkeypatch: pytest.MonkeyPatch):
     hears(monkeypatch, "the wind um took it she she ran")
     path = write_clean(tmp_path, "The wind took it. She ran.", "notes.txt")
-    target, result = verb.verbatimize_file(path, recording, out=tmp_path / "o")
+    target, result = upgrade(path, recording, out=tmp_path / "o")
     assert target == tmp_path / "o" / "visit.cha"
     assert [u.text for u in result.transcript.utterances] == ["the wind &-um took it .", "she [/] she ran ."]
     assert check_chat(target.read_text(encoding="utf-8"), "visit") == []
@@ -409,14 +411,14 @@ def test_nothing_is_overwritten_and_errors_say_where(tmp_path: Path, recording: 
     hears(monkeypatch, "what happened")
     path = write_clean(tmp_path)
     with pytest.raises(UsageError, match="the file to read from"):
-        verb.verbatimize_file(path, recording, out=tmp_path, force=True)
-    target, _ = verb.verbatimize_file(path, recording)
+        upgrade(path, recording, out=tmp_path, force=True)
+    target, _ = upgrade(path, recording)
     with pytest.raises(OutputError, match="--force replaces it"):
-        verb.verbatimize_file(path, recording)
-    assert verb.verbatimize_file(path, recording, force=True)[0] == target
+        upgrade(path, recording)
+    assert upgrade(path, recording, force=True)[0] == target
     broken = write_clean(tmp_path, CLEAN.replace("took it", "took 2"), "broken.cha")
     with pytest.raises(ChatError, match=r"broken\.cha:10:.*not valid CHAT.*asrlsa check"):
-        verb.verbatimize_file(broken, recording, out=tmp_path / "other")
+        upgrade(broken, recording, out=tmp_path / "other")
 
 
 def test_the_command_tells_what_it_did_and_its_exit_codes(
@@ -435,6 +437,29 @@ def test_the_command_tells_what_it_did_and_its_exit_codes(
     assert CliRunner().invoke(app, [*call, "--force", "-q"]).output == ""
     (tmp_path / "noise.wav").write_text("no sound", encoding="utf-8")
     assert CliRunner().invoke(app, ["verbatimize", str(path), str(tmp_path / "noise.wav")]).exit_code == 2
+
+
+def test_folders_are_paired_by_name_and_one_failure_stops_nothing(
+    tmp_path: Path, recording: Path, monkeypatch: pytest.MonkeyPatch
+):
+    hears(monkeypatch, "what um happened")
+    texts, sound = tmp_path / "texts", tmp_path / "sound"
+    (texts / "b").mkdir(parents=True)
+    sound.mkdir()
+    for name in ("one", "two"):
+        (sound / f"{name}.wav").write_bytes(recording.read_bytes())
+    write_clean(texts, "What happened?", "one.txt")
+    write_clean(texts / "b", CLEAN.replace("took it", "took 2"), "two.cha")
+    done = CliRunner().invoke(app, ["verbatimize", str(texts), str(sound), "-o", str(tmp_path / "out")])
+    assert done.exit_code == 2, done.output
+    assert "two.cha:9" in done.output or "two.cha:10" in done.output
+    assert [p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.cha")] == ["one.cha"]
+    write_clean(texts, "Nobody recorded this.", "three.txt")
+    with pytest.raises(UsageError, match=r"three\.txt: no recording is called three"):
+        verb.find_pairs(texts, sound)
+    with pytest.raises(UsageError, match="the folder of the recordings"):
+        verb.find_pairs(texts, recording)
+    assert verb.find_pairs(texts / "one.txt", sound) == [(texts / "one.txt", sound / "one.wav", None)]
 
 
 # The real model
@@ -471,7 +496,7 @@ def test_a_cleaned_sample_gets_its_fillers_and_repetitions_back(tmp_path: Path, 
     path = write_clean(tmp_path, text, "clean.cha")
     options = verb.VerbatimizeOptions(model="tiny.en", offline=True)
 
-    target, result = verb.verbatimize_file(path, SAMPLES / "kite_story.flac", out=tmp_path / "out", options=options)
+    target, result = upgrade(path, SAMPLES / "kite_story.flac", out=tmp_path / "out", options=options)
 
     made = read_chat(target)
     assert judge(target.read_text(encoding="utf-8")) == []

@@ -14,8 +14,15 @@ EXIT_SOME_FAILED = 2
 
 
 def verbatimize(
-    transcript: Annotated[Path, typer.Argument(help="A trusted transcript: CHAT, or plain text.", show_default=False)],
-    audio: Annotated[Path, typer.Argument(help="Its recording, audio or video.", show_default=False)],
+    transcript: Annotated[
+        Path, typer.Argument(help="A trusted transcript (CHAT, text), or a folder of them.", show_default=False)
+    ],
+    audio: Annotated[
+        Path,
+        typer.Argument(
+            help="Its recording, or a folder of recordings with the transcripts' names.", show_default=False
+        ),
+    ],
     out: Annotated[
         Path | None,
         typer.Option(
@@ -56,11 +63,11 @@ def verbatimize(
 
     Every word of the transcript is kept, in its order, with its codes, headers and dependent tiers. Filled pauses,
     repetitions, fragments and retraced words that were left out are inserted with their codes and times. The transcript
-    itself is never changed. Exit codes: 0 done, 1 wrong usage, 2 the transcript or the recording can't be used.
+    itself is never changed. Exit codes: 0 done, 1 wrong usage, 2 a transcript or a recording can't be used.
     """
     from asrlsa.cli.progress import BarDisplay
     from asrlsa.recordings import parse_participants
-    from asrlsa.verbatimize import VerbatimizeOptions, verbatimize_file
+    from asrlsa.verbatimize import VerbatimizeOptions, Verbatimizer, find_pairs
 
     options = VerbatimizeOptions(
         model=model,
@@ -74,24 +81,30 @@ def verbatimize(
         threads=threads,
         offline=offline,
     )
+    verbatimizer = Verbatimizer(options)
+    failed = False
     with BarDisplay(sys.stderr) as display:
-        if not quiet:
-            display.open_bar("listening", 1.0)
-        try:
-            target, result = verbatimize_file(
-                transcript,
-                audio,
-                out=out,
-                options=options,
-                force=force,
-                on_progress=lambda done: display.move_bar(completed=done),
-            )
-        except (ChatError, MediaError, OutputError) as error:
-            display.say(f"asrlsa: {error}")
-            raise typer.Exit(EXIT_SOME_FAILED) from None
-        if quiet:
-            return
-        inserted = [f"{count} {kind.replace('_', ' ')}" for kind, count in result.inserted.items() if count]
-        display.say(f"{target}: inserted {', '.join(inserted) or 'nothing'}")
-        if result.remark:
-            display.say(result.remark)
+        for path, recording, place in find_pairs(transcript, audio, out):
+            if not quiet:
+                display.open_bar(path.name, 1.0)
+            try:
+                target, result = verbatimizer.write(
+                    path,
+                    recording,
+                    out=place,
+                    force=force,
+                    on_progress=lambda done: display.move_bar(completed=done),
+                )
+            except (ChatError, MediaError, OutputError) as error:
+                display.say(f"asrlsa: {error}")
+                failed = True
+                continue
+            finally:
+                display.close_bar()
+            if not quiet:
+                kinds = [f"{count} {kind.replace('_', ' ')}" for kind, count in result.inserted.items() if count]
+                display.say(f"{target}: inserted {', '.join(kinds) or 'nothing'}")
+                if result.remark:
+                    display.say(f"  {result.remark}")
+    if failed:
+        raise typer.Exit(EXIT_SOME_FAILED)
