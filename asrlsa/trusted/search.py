@@ -37,12 +37,14 @@ class SearchOptions:
     Attributes:
         evidence: For each kind the log-likelihood ratio from which on it is inserted; 0 is as probable as not. Whisper
             was trained on cleaned text, so the ratio leans against what was left out there. Chosen on synthetic speech.
+        heard: How much less is enough for what the recogniser wrote in that place of its own accord.
         expected: Log-probability of its first token from which on a filler, copy or fragment is tried at a place.
     """
 
     evidence: Mapping[Kind, float] = field(
         default_factory=lambda: {"filler": -1.0, "fragment": 0.0, "repetition": -1.0, "retracing": 0.0}
     )
+    heard: float = 4.0
     expected: float = -4.0
 
 
@@ -56,6 +58,7 @@ class Candidate:
         kind: What it is.
         ways: Ways to write it.
         copied: Of a copy that stands after what it repeats: the number of words of that; else 0.
+        heard: The recogniser wrote it of its own accord.
     """
 
     place: int
@@ -63,6 +66,7 @@ class Candidate:
     kind: Kind
     ways: tuple[Way, ...]
     copied: int = 0
+    heard: bool = False
 
     def clashes(self, other: Candidate) -> bool:
         """Whether both may be readings of the same sound."""
@@ -179,10 +183,10 @@ class WindowSearch:
             for part in disfluent_parts(block, following, self._table, preceding):
                 kind = kind_of(part, following, self._table, preceding)
                 if kind == "filler":
-                    yield Candidate(place, part, kind, (*BOTH, ("", "...")))
+                    yield Candidate(place, part, kind, (*BOTH, ("", "...")), heard=True)
                 elif kind is not None:
                     copied = repeats(part, self._table, preceding)
-                    yield Candidate(place, part, kind, BEFORE if copied else AFTER, copied)
+                    yield Candidate(place, part, kind, BEFORE if copied else AFTER, copied, heard=True)
 
     def _foreseen(self, words: Sequence[TrustedWord], expected: Expected) -> Iterator[Candidate]:
         """Yield what the model expects where it is led along the trusted words."""
@@ -232,7 +236,8 @@ class WindowSearch:
             texts = [with_block(words, place, candidate.block, before=b, after=a) for b, a in candidate.ways]
             forced = self._force(texts)
             best, way = max((f.log_probability, w) for f, w in zip(forced, candidate.ways, strict=True))
-            if best - without[place] >= self._options.evidence[candidate.kind]:
+            least = self._options.evidence[candidate.kind] - (self._options.heard if candidate.heard else 0.0)
+            if best - without[place] >= least:
                 found.append(_Accepted(best - without[place], candidate, way))
             else:
                 self._refused.add(key)
