@@ -407,6 +407,23 @@ def test_a_plain_text_gets_times(tmp_path: Path, recording: Path, monkeypatch: p
     assert check_chat(target.read_text(encoding="utf-8"), "visit") == []
 
 
+def test_a_silent_recording_and_a_transcript_without_words_come_back_as_they_are(
+    tmp_path: Path, recording: Path, monkeypatch: pytest.MonkeyPatch
+):
+    hears(monkeypatch, "um")
+    silent = tmp_path / "silent.wav"
+    soundfile.write(silent, np.zeros(4 * SECOND), SECOND, subtype="PCM_16")
+    path = write_clean(tmp_path)
+    _, result = upgrade(path, silent)
+    assert [(u.text, u.start) for u in result.transcript.utterances] == [
+        (u.text, None) for u in parse_chat(CLEAN).utterances
+    ]
+    assert result.unheard == result.words == 10
+    wordless = write_clean(tmp_path, transcript("0 [=! waves] .").to_chat(), "wordless.cha")
+    _, result = upgrade(wordless, recording)
+    assert (result.words, [u.text for u in result.transcript.utterances]) == (0, ["0 [=! waves] ."])
+
+
 def test_nothing_is_overwritten_and_errors_say_where(tmp_path: Path, recording: Path, monkeypatch: pytest.MonkeyPatch):
     hears(monkeypatch, "what happened")
     path = write_clean(tmp_path)
