@@ -11,6 +11,8 @@ from asrlsa.types import Participant
 FORMATS = ("cha", "srt", "vtt", "json", "textgrid")
 COMPUTE_TYPES = ("default", "int8", "int8_float32", "int8_float16", "int8_bfloat16", "float16", "bfloat16", "float32")
 MAX_SPEAKERS = 6
+TEXT_STYLES = ("verbatim", "fluent")
+MAX_STRENGTH = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +23,12 @@ class TranscribeOptions:
         model: Name or directory of a Whisper model; None takes the best one that is on this machine.
         offline: Never ask a model hub.
         language: ISO 639-1 or 639-3 code, or ``auto`` to listen for it.
+        style: ``verbatim`` writes what was said, with every disfluency that the model can be brought to write;
+            ``fluent`` what the stock weights write by themselves, which leaves most disfluencies out.
+        verbatim: Strength of the packaged verbatim adapter, 0 to 1.5; None takes what its card says.
+        both: Write what was meant under each utterance too, on a ``%xflu`` tier.
         prompt: Text in the style to be written, put in front of every window; None takes the filler-rich text of the
-            language (or the model card's), an empty string none.
+            language (or the model card's) for ``verbatim`` and none for ``fluent``, an empty string none.
         device: ``auto``, ``cpu`` or ``cuda``.
         compute_type: CTranslate2 compute type; ``default`` is int8 on CPU and float16 on GPU.
         threads: CPU threads of the recogniser; 0 takes every core.
@@ -48,6 +54,9 @@ class TranscribeOptions:
     model: str | None = None
     offline: bool = False
     language: str = "auto"
+    style: str = "verbatim"
+    verbatim: float | None = None
+    both: bool = False
     prompt: str | None = None
     device: str = "auto"
     compute_type: str = "default"
@@ -76,6 +85,10 @@ class TranscribeOptions:
         _require(self.compute_type in COMPUTE_TYPES, "compute type", self.compute_type, COMPUTE_TYPES)
         _require(self.device in ("auto", "cpu", "cuda"), "device", self.device, ("auto", "cpu", "cuda"))
         _require(self.channels in ("mix", "speakers"), "channels", self.channels, ("mix", "speakers"))
+        _require(self.style in TEXT_STYLES, "style", self.style, TEXT_STYLES)
+        _require(self.verbatim is None or 0 <= self.verbatim <= MAX_STRENGTH, "verbatim", self.verbatim, "0 to 1.5")
+        if self.verbatim is not None and self.style == "fluent":
+            raise ConfigError("verbatim strengthens the style verbatim: leave it out for fluent")
         _require(isinstance(self.language, str), "language", self.language, "auto or a code such as en or spa")
         _require(
             all(isinstance(p, Participant) for p in self.participants),
@@ -109,8 +122,10 @@ class TranscribeOptions:
         """Return what shapes the text of a transcript, as one stable line; the stamp of a transcript hashes it."""
         speed = {"offline", "device", "threads", "batch_size", "low_memory", "model", "formats"}
         values = {k: v for k, v in asdict(self).items() if k not in speed}
-        if not self.window_ms:  # not there in the stamps of transcripts made before it came
-            del values["window_ms"]
+        del values["verbatim"]  # the sum of the merged weights, which is in the stamp, depends on it
+        for name, default in (("window_ms", 0), ("style", "verbatim"), ("both", False)):
+            if values[name] == default:  # not there in the stamps of transcripts made before it came
+                del values[name]
         return json.dumps(values, sort_keys=True)
 
 

@@ -19,7 +19,7 @@ from asrlsa.chat.build import build_transcript
 from asrlsa.config import TranscribeOptions
 from asrlsa.errors import OutputError, UsageError
 from asrlsa.language import iso639_3, spell_out
-from asrlsa.models import Model, default_model, resolve_model
+from asrlsa.models import Model
 from asrlsa.recordings import (
     claim,
     participants_for,
@@ -33,6 +33,7 @@ from asrlsa.speech.decode import Recogniser
 from asrlsa.speech.memory import limit_arenas
 from asrlsa.speech.recognise import RecogniseOptions
 from asrlsa.speech.streaming import LiveOptions, StreamingRecogniser, Update
+from asrlsa.speech.style import find_model, language_notes
 from asrlsa.speech.utterances import Draft, UtteranceOptions, split_utterances
 from asrlsa.transcription import (
     Summary,
@@ -146,14 +147,14 @@ def transcribe_live(
         KeyboardInterrupt: The user interrupted; what was committed has been written.
     """
     chosen, hearer = options or TranscribeOptions(), listener or LiveListener()
-    spoken_language(chosen)
+    language = spoken_language(chosen)
     if chosen.channels != "mix":
         raise UsageError("--channels speakers does not work with --live: the channels are mixed")
     output = _output(source, out)
     with ExitStack() as held:
         _take(output, source.save, overwrite, held)
         people = participants_for(source.file or output, chosen.participants, on_note=hearer.note)
-        model = resolve_model(chosen.model or default_model(), offline=chosen.offline)
+        model = find_model(chosen, language)
         recogniser = Recogniser(
             model,
             device=chosen.device,
@@ -325,6 +326,7 @@ def _saved(path: Path) -> Iterator[Callable[[NDArray[np.float32]], None]]:
 def _write(session: Session, source: LiveSource, output: Path, model: Model, begun: datetime.date) -> Summary:
     """Compose the whole transcript and write it."""
     heard, options = session.stream.heard, session.options
+    heard.notes.extend(language_notes(model, heard.language))
     kept = source.save or source.file
     mark = "none"
     if kept is not None and kept.is_file():
@@ -338,7 +340,7 @@ def _write(session: Session, source: LiveSource, output: Path, model: Model, beg
         media=output.stem,
         video=False,
         date=(recording_date(source.file) if source.file is not None else None) or begun,
-        comments=[stamp_comment(model, {**described(options), "mode": "live"}, mark)],
+        comments=[stamp_comment(model, {**described(model, options), "mode": "live"}, mark)],
     )
     transcript = composed.transcript if kept is not None else _without_recording(composed.transcript)
     write_checked(output, transcript, options.formats)

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from asrlsa.config import COMPUTE_TYPES
+from asrlsa.config import COMPUTE_TYPES, MAX_STRENGTH
 from asrlsa.errors import ModelError
 
 CARD_NAME: Final = "asrlsa.json"
@@ -56,6 +56,7 @@ class ModelCard:
         suppress_tokens: Token ids that it must never write; None takes Whisper's own list.
         compute_type: Type that its weights are stored in, as `asrlsa quantize` writes it; it is run as that where the
             device can and no other is asked for. Empty where not known.
+        strength: An adapter's change to its base is multiplied by this when it is merged; 1 is as it was trained.
         languages: ISO 639-1 codes that it was trained for; empty means those of its base.
         data: Summary of what it was trained on: name -> text or number, such as ``{"hours": 12.5, "speakers": 40}``.
         scores: Name -> number, such as ``{"dev_wer": 21.3}``.
@@ -72,6 +73,7 @@ class ModelCard:
     context_seconds: tuple[float, ...] = ()
     suppress_tokens: tuple[int, ...] | None = None
     compute_type: str = ""
+    strength: float = 1.0
     languages: tuple[str, ...] = ()
     data: Mapping[str, str | int | float] = field(default_factory=dict, hash=False)
     scores: Mapping[str, float] = field(default_factory=dict, hash=False)
@@ -93,6 +95,8 @@ class ModelCard:
             self.compute_type in ("", *COMPUTE_TYPES[1:]), "compute_type", f"one of {', '.join(COMPUTE_TYPES[1:])}"
         )
         _require(isinstance(self.verbatim, bool), "verbatim", "true or false")
+        good = _number(self.strength) and 0 <= self.strength <= MAX_STRENGTH
+        _require(good, "strength", f"a number from 0 to {MAX_STRENGTH:g}")
         _require(self.prompt is None or isinstance(self.prompt, str), "prompt", "a text or null")
         _require(isinstance(self.decoding, Mapping), "decoding", "an object of settings")
         for key, value in self.decoding.items():

@@ -95,6 +95,7 @@ class Model:
         card: What ``asrlsa.json`` says, or None.
         mels: Mel bands that it hears: 80 or 128.
         parameters: Number of parameters.
+        adapter: The packaged adapter that is merged into it, in words; empty where there is none.
     """
 
     directory: Path
@@ -105,6 +106,7 @@ class Model:
     card: ModelCard | None
     mels: int = 80
     parameters: int = 0
+    adapter: str = ""
 
 
 @dataclass(frozen=True, slots=True)

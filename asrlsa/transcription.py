@@ -21,7 +21,7 @@ from asrlsa.convert import to_json, to_srt, to_textgrid, to_vtt
 from asrlsa.disfluency import read_main_tier
 from asrlsa.errors import AsrlsaError, ConfigError, MediaError, OutputError, UsageError
 from asrlsa.language.codes import whisper_code
-from asrlsa.models import Model, default_model, resolve_model
+from asrlsa.models import Model
 from asrlsa.recordings import (
     Recording,
     append_error,
@@ -43,8 +43,8 @@ from asrlsa.speech.compose import Composed, compose
 from asrlsa.speech.decode import DecodingOptions, Recogniser
 from asrlsa.speech.low_memory import LowMemoryRecognition
 from asrlsa.speech.memory import batch_size, hold_little
-from asrlsa.speech.prompts import style_prompt
 from asrlsa.speech.recognise import Blocks, Recognised, RecogniseOptions, Recognition, Source
+from asrlsa.speech.style import described_style, find_model, language_notes, prompt_of
 from asrlsa.types import Milliseconds, Participant, Transcript
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ class _Run:
         listener: Listener,
     ) -> None:
         self.options, self.force, self.overwrite, self.listener = options, force, overwrite, listener
-        spoken_language(options)
+        language = spoken_language(options)
         if out is not None and out.exists() and not out.is_dir():
             raise UsageError(f"{out}: is a file; give a folder for the transcripts")
         self.recordings = find_recordings(paths, out, on_note=listener.note)
@@ -183,7 +183,7 @@ class _Run:
             where = ", ".join(str(p) for p in paths)
             raise UsageError(f"no audio or video files in {where}: give a recording or a folder that holds some")
         self.log = (out or _common_folder(paths)) / ERROR_LOG
-        self.model = resolve_model(options.model or default_model(), offline=options.offline)
+        self.model = find_model(options, language)
         self.done: list[Summary] = []
         self.left: list[Path] = []
         self.bad: list[Path] = []
@@ -289,6 +289,7 @@ class _Run:
         """Compose and write one transcript; runs in the finishing thread."""
         job: _Job = heard.source.key
         output = job.recording.output
+        heard.notes.extend(language_notes(self.model, heard.language))
         composed = compose(
             heard,
             options=self.options,
@@ -296,7 +297,7 @@ class _Run:
             media=output.stem,
             video=job.video,
             date=recording_date(job.recording.path),
-            comments=[stamp_comment(self.model, described(self.options), job.stamp)],
+            comments=[stamp_comment(self.model, described(self.model, self.options), job.stamp)],
         )
         write_checked(output, composed.transcript, self.options.formats)
         job.held.close()
@@ -337,8 +338,7 @@ def transcribe(
         TypeError: An option does not exist.
     """
     chosen = replace(options or TranscribeOptions(), **changes)
-    spoken_language(chosen)
-    model = resolve_model(chosen.model or default_model(), offline=chosen.offline)
+    model = find_model(chosen, spoken_language(chosen))
     recogniser = load_recogniser(model, chosen)
     video, date, stem = False, None, "recording"
     if isinstance(recording, (str, Path)):
@@ -354,7 +354,8 @@ def transcribe(
 
     def finished(heard: Recognised) -> None:
         people = chosen.participants
-        comments = [stamp_comment(model, described(chosen), "none")]
+        heard.notes.extend(language_notes(model, heard.language))
+        comments = [stamp_comment(model, described(model, chosen), "none")]
         found.append(
             compose(heard, options=chosen, participants=people, media=stem, video=video, date=date, comments=comments)
         )
@@ -411,13 +412,6 @@ def recognise_options(model: Model, options: TranscribeOptions, recogniser: Reco
     if language not in (None, "en") and not recogniser.multilingual:
         raise UsageError(f"model {model.name} knows only English, not {options.language!r}: use --model base or larger")
 
-    def prompt(code: str) -> str | None:
-        if options.prompt is not None:
-            return options.prompt or None
-        if card is not None and (card.prompt is not None or card.verbatim):
-            return card.prompt or None
-        return style_prompt(code)
-
     decoding = DecodingOptions()
     if card is not None:
         decoding = replace(decoding, **dict[str, Any](card.decoding))
@@ -427,7 +421,7 @@ def recognise_options(model: Model, options: TranscribeOptions, recogniser: Reco
         decoding = replace(decoding, beam_size=options.beam_size)
     return RecogniseOptions(
         language=language,
-        prompt=prompt,
+        prompt=prompt_of(model, options),
         decoding=decoding,
         batch_size=options.batch_size or batch_size(model.name, recogniser.device),
         align=options.align,
@@ -478,11 +472,11 @@ def _array_opener(samples: NDArray[np.float32]) -> Callable[[], AbstractContextM
     return lambda: _Array(array)
 
 
-def described(options: TranscribeOptions) -> Mapping[str, str]:
+def described(model: Model, options: TranscribeOptions) -> Mapping[str, str]:
     """Return the settings that the transcript's comment names, in words."""
     return {
         "language": options.language,
-        "prompt": "own" if options.prompt else "none" if options.prompt == "" else "verbatim",
+        **described_style(model, options),
         "beam": str(options.beam_size or "default"),
         "compute": options.compute_type,
         "speakers": {None: "default", 0: "auto"}.get(options.speakers, str(options.speakers)),

@@ -234,7 +234,7 @@ def _write_chat(heard: Recognised, model: Model, options: TranscribeOptions, rec
         media=_UNFIT.sub("_", recording.stem),
         video=False,
         date=recording_date(recording),
-        comments=[stamp_comment(model, described(options), "none")],
+        comments=[stamp_comment(model, described(model, options), "none")],
     )
     write_all(transcript, composed.transcript.to_chat(), composed.transcript, ("cha",))
 

@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 from asrlsa.benching.data import BenchData, read_data
 from asrlsa.compute_types import runs_as, supported, usual_device
-from asrlsa.errors import UsageError
+from asrlsa.engines import lacking
+from asrlsa.errors import ModelError, UsageError
 from asrlsa.evaluate import evaluate
 from asrlsa.model_card import read_card
 from asrlsa.scoring.gate import Check, run_gate
@@ -58,6 +59,8 @@ class Verification:
         language: Language spoken, or ``auto``.
         runs: How often each form is run; times and memory are medians.
         only_model: Time encoder and decoder alone; see `asrlsa.trials.Trial`.
+        before: Program that runs the float32 form: ``asrlsa``, which runs the other one too, or one of
+            `asrlsa.engines.ENGINES`, such as ``transformers`` for a model that was used with it so far.
         transcripts: Folder to keep the transcripts in, ``before`` and ``after``; None keeps none.
     """
 
@@ -71,15 +74,22 @@ class Verification:
     language: str = "auto"
     runs: int = 1
     only_model: bool = False
+    before: str = "asrlsa"
     transcripts: Path | None = None
 
     def prepare(self) -> list[BenchData]:
         """Find the recordings, so that what is wrong with them shows before anything is done.
 
         Raises:
-            UsageError: There is none, or one is missing.
+            UsageError: There is none, or one is missing, or there is no such program.
+            ModelError: The program to compare with is not installed.
             SourceError: A manifest can't be read.
         """
+        if self.before != "asrlsa":
+            if self.only_model:
+                raise UsageError("encoder and decoder can be timed alone in asrlsa only: leave out --before")
+            if reason := lacking(self.before):
+                raise ModelError(reason)
         if not self.data or self.runs < 1:
             raise UsageError("give at least one folder or manifest to verify with, and one run or more")
         found = [read_data(path, self.where) for path in self.data]
@@ -92,6 +102,7 @@ class Measured:
     """One form of the model, measured.
 
     Attributes:
+        engine: Program that ran it.
         compute_type: What it ran as.
         speed: Seconds of audio for a second of work (× real time), without loading.
         seconds: Seconds of that work.
@@ -103,6 +114,7 @@ class Measured:
         scores: Figures by name, in percent.
     """
 
+    engine: str
     compute_type: str
     speed: float
     seconds: float
@@ -167,6 +179,7 @@ def verify(settings: Verification, float32: Path, quantised: Path, kind: str, to
     recordings = [recording for one in data for recording in one.recordings]
     device = usual_device() if settings.device == "auto" else settings.device
     types = {"before": "float32", "after": runs_as(kind, supported(device))}
+    engines = {"before": settings.before, "after": "asrlsa"}
     folders = {"before": float32, "after": quantised}
     results: dict[str, list[TrialResult]] = {"before": [], "after": []}
     with tempfile.TemporaryDirectory(prefix="asrlsa-verify-") as held:
@@ -174,8 +187,9 @@ def verify(settings: Verification, float32: Path, quantised: Path, kind: str, to
         for number in range(1, settings.runs + 1):
             for side, folder in folders.items():
                 again = f", run {number} of {settings.runs}" if settings.runs > 1 else ""
-                told.stage(f"transcribing {len(recordings)} recordings as {types[side]}{again}")
-                trial = _trial(settings, folder, types[side])
+                by = f" by {engines[side]}" if engines[side] != "asrlsa" else ""
+                told.stage(f"transcribing {len(recordings)} recordings as {types[side]}{by}{again}")
+                trial = _trial(settings, folder, types[side], engines[side])
                 results[side].append(
                     run_trial(trial, recordings, home / side, on_progress=lambda done: told.progress(done / 1000))
                 )
@@ -204,7 +218,7 @@ def verify(settings: Verification, float32: Path, quantised: Path, kind: str, to
     )
 
 
-def _trial(settings: Verification, folder: Path, kind: str) -> Trial:
+def _trial(settings: Verification, folder: Path, kind: str, engine: str) -> Trial:
     card = read_card(folder)
     width: Any = card.decoding.get("beam_size", 1) if card is not None else 1
     return Trial(
@@ -213,6 +227,7 @@ def _trial(settings: Verification, folder: Path, kind: str) -> Trial:
         device=settings.device,
         beam_size=settings.beam_size or int(width),
         threads=settings.threads,
+        engine=engine,
         only_model=settings.only_model,
         language=settings.language,
     )
@@ -242,6 +257,7 @@ def _below(sums: Sums, name: str) -> int:
 def _measured(results: Sequence[TrialResult], scores: Mapping[str, float | None]) -> Measured:
     seconds = statistics.median(r.seconds for r in results)
     return Measured(
+        engine=results[0].trial.engine,
         compute_type=results[0].trial.compute_type,
         speed=results[0].audio_seconds / seconds,
         seconds=seconds,

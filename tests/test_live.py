@@ -381,8 +381,8 @@ def test_the_language_is_heard_and_settled():
 @pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[[Model, int], None]:
     def install(model: Model, duration_ms: int) -> None:
-        card = types.SimpleNamespace(name="scripted", fingerprint="0" * 64, card=None)
-        monkeypatch.setattr("asrlsa.live.resolve_model", lambda *a, **k: card)
+        card = types.SimpleNamespace(name="scripted", fingerprint="0" * 64, card=None, adapter="")
+        monkeypatch.setattr("asrlsa.live.find_model", lambda *a, **k: card)
         monkeypatch.setattr("asrlsa.live.Recogniser", lambda *a, **k: model)
         monkeypatch.setattr("asrlsa.live.recognise_options", lambda *a: SETTLED)
         feed = Paced(sound(model.script, duration_ms), clock=model.clock)

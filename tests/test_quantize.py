@@ -368,6 +368,33 @@ def test_limits_decide_whether_the_model_is_put_in_place(folder, tmp_path, monke
     assert all("model.bin" in files for _, _, files in tried)
 
 
+def test_the_model_before_can_be_run_by_the_program_that_ran_it_so_far(folder, tmp_path, monkeypatch):
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "a.wav").write_bytes(b"")
+    (data / "a.cha").write_text(GOLD.format(SAID), encoding="utf-8")
+
+    def trial(trial, recordings, out, *, on_progress):
+        out.mkdir(parents=True, exist_ok=True)
+        plain = trial.engine != "asrlsa"
+        words = "one two three four five six seven eight nine ten" if plain else GOLD.format(SAID)
+        (out / f"a.{'txt' if plain else 'cha'}").write_text(words, encoding="utf-8")
+        return TrialResult(trial, 60.0, 1.0, 80.0 if plain else 20.0, 2.0, 10**8, 10**6, out, 5.0)
+
+    monkeypatch.setattr("asrlsa.verification.run_trial", trial)
+    monkeypatch.setattr("asrlsa.verification.lacking", lambda name: "" if name == "transformers" else "not installed")
+    given = [folder, "-o", tmp_path / "out", "--verify", data, "--before"]
+    code, text = run(*given, "transformers", "--max-decrease", "disfluency_recall=0")
+    assert code == 0, text
+    assert "before (transformers, float32)" in text
+    assert "4.00 × as fast" in text
+    code, text = run(*given, "whisper.cpp", "--overwrite")
+    assert (code, text.strip()) == (1, "not installed")
+    code, text = run(*given, "transformers", "--overwrite", "--only-model")
+    assert code == 1
+    assert "leave out --before" in text
+
+
 def test_a_check_that_can_not_be_made_is_refused_before_anything_is_written(folder, tmp_path):
     assert run(folder, "-o", tmp_path / "out", "--max-increase", "wer=1")[0] == 1
     code, text = run(folder, "-o", tmp_path / "out", "--verify", tmp_path / "none")

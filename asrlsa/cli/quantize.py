@@ -16,6 +16,7 @@ from asrlsa.errors import UsageError
 if TYPE_CHECKING:
     from asrlsa.quantize import Quantized, Verified
     from asrlsa.scoring.tables import Table
+    from asrlsa.verification import Measured
 
 EXIT_REGRESSED = 3
 _VERIFY = "What it costs"
@@ -61,6 +62,14 @@ def quantize(
             rich_help_panel=_VERIFY,
         ),
     ] = False,
+    before: Annotated[
+        str,
+        typer.Option(
+            help="Program that runs the float32 form: asrlsa, or faster-whisper, openai-whisper, transformers, "
+            "whisper.cpp.",
+            rich_help_panel=_VERIFY,
+        ),
+    ] = "asrlsa",
     runs: Annotated[int, typer.Option(min=1, help="Runs of each; medians are shown.", rich_help_panel=_VERIFY)] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.", rich_help_panel=_VERIFY)] = "auto",
     threads: Annotated[int, typer.Option(min=0, help="CPU cores; 0 takes all.", rich_help_panel=_VERIFY)] = 0,
@@ -101,6 +110,7 @@ def quantize(
             language=language,
             runs=runs,
             only_model=only_model,
+            before=before,
             transcripts=transcripts,
         )
     with _Progress(quiet) as told:
@@ -162,9 +172,13 @@ def to_tables(found: Verified) -> list[Table]:
         f"{found.recordings} recordings, {found.audio_seconds / 60:.1f} minutes, {found.words} words, "
         f"{found.disfluencies} disfluencies; in brackets the 95 % interval by recording"
     )
-    header = ("", f"before ({before.compute_type})", f"after ({after.compute_type})", "change")
+    header = ("", *(f"{when} ({_form(side)})" for when, side in (("before", before), ("after", after))), "change")
     made = [Table("verify", "Before and after", header, rows, note)]
     return [gate_table(list(found.checks)), *made] if found.checks else made
+
+
+def _form(side: Measured) -> str:
+    return side.compute_type if side.engine == "asrlsa" else f"{side.engine}, {side.compute_type}"
 
 
 def _seconds(label: str, before: float, after: float) -> tuple[str, ...]:

@@ -52,9 +52,25 @@ def transcribe(
     formats: Annotated[
         str, typer.Option("--format", help="Files to write: cha, and srt, vtt, json, textgrid beside it.")
     ] = "cha",
+    style: Annotated[
+        str, typer.Option(help="verbatim writes what was said; fluent leaves out what Whisper leaves out by itself.")
+    ] = "verbatim",
+    verbatim: Annotated[
+        float | None,
+        typer.Option(
+            help="Strength of the packaged verbatim adapter, 0 to 1.5; more finds more and makes up more. "
+            "[default: what its card says]"
+        ),
+    ] = None,
+    both: Annotated[
+        bool, typer.Option("--both", help="Write what was meant under each utterance too, as a %xflu tier.")
+    ] = False,
     prompt: Annotated[
         str | None,
-        typer.Option(help='Text in the style wanted, before every window; "" for none. [default: full of fillers]'),
+        typer.Option(
+            help='Text in the style wanted, before every window; "" for none. '
+            "[default: the model's own, or full of fillers for verbatim]"
+        ),
     ] = None,
     wor: Annotated[bool, typer.Option("--wor/--no-wor", help="Write %wor tiers with the time of every word.")] = True,
     align: Annotated[
@@ -119,6 +135,9 @@ def transcribe(
         model=model,
         offline=offline,
         language=language,
+        style=style,
+        verbatim=verbatim,
+        both=both,
         prompt=prompt,
         device=device,
         compute_type=compute_type,

@@ -43,13 +43,16 @@ def base_name(folder: Path) -> str:
     return str(read_json(folder / CONFIG).get("base_model_name_or_path") or "")
 
 
-def merge_adapter(state: Mapping[str, NDArray[Any]], folder: Path, dtype: str = "float32") -> dict[str, NDArray[Any]]:
+def merge_adapter(
+    state: Mapping[str, NDArray[Any]], folder: Path, dtype: str = "float32", strength: float = 1.0
+) -> dict[str, NDArray[Any]]:
     """Merge an adapter into a state dict.
 
     Args:
         state: transformers' state dict of the base, any float type.
         folder: The adapter: ``adapter_config.json`` and ``adapter_model.safetensors``.
         dtype: Type of what the adapter changes, merged in float32 and rounded once; ``float16`` saves memory.
+        strength: What the adapter's change to each array is multiplied by.
 
     Returns:
         A new state dict; what the adapter does not change is what it was.
@@ -64,8 +67,15 @@ def merge_adapter(state: Mapping[str, NDArray[Any]], folder: Path, dtype: str = 
     _check(config, kind, folder)
     modules, shared, whole = _sort(arrays, state, folder)
     merged = dict(state)
+
+    def store(key: str, new: NDArray[Any]) -> None:
+        if strength != 1.0:
+            old = _single(state[key])
+            new = old + np.float32(strength) * (_single(new) - old)
+        merged[key] = finite(new, dtype)
+
     for key, array in whole.items():
-        merged[key] = finite(array, dtype)
+        store(key, array)
     for module, parts in modules.items():
         weight = merged.get(f"{module}.weight")
         if weight is None:
@@ -77,10 +87,10 @@ def merge_adapter(state: Mapping[str, NDArray[Any]], folder: Path, dtype: str = 
                 f"{folder}: does not fit {module} of the base model ({'x'.join(map(str, weight.shape))}); is it the "
                 "right base?"
             ) from None
-        merged[f"{module}.weight"] = finite(new, dtype)
+        store(f"{module}.weight", new)
         bias = merged.get(f"{module}.bias")
         if kind == "IA3" and bias is not None and parts["ia3_l"].shape[1] == 1:
-            merged[f"{module}.bias"] = finite(bias.astype(np.float32) * parts["ia3_l"].reshape(-1), dtype)
+            store(f"{module}.bias", bias.astype(np.float32) * parts["ia3_l"].reshape(-1))
     return merged
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import hashlib
+import json
 from pathlib import Path
 from typing import Final
 
@@ -16,18 +17,21 @@ from asrlsa.model_weights import fingerprint
 
 _STORED: Final = "float16"
 _REVISION: Final = "1"  # raised when a conversion gives another result than before
+_SUM: Final = "converted.json"
 
 
-def converted(source: Path, base: Path | None, cache: Path) -> Path:
+def converted(source: Path, base: Path | None, cache: Path, strength: float | None = None) -> Path:
     """Return a CTranslate2 folder with the same model, made on first use and kept.
 
-    The folder's name holds the sums of everything that it is made from. Several processes may convert at once; the
-    first to finish wins and none sees a half-made folder.
+    The folder's name holds the sums of everything that it is made from, and a note in it that of the weights that were
+    written: weights that have been spoilt since are made again. Several processes may convert at once; the first to
+    finish wins and none sees a half-made folder.
 
     Args:
         source: A transformers folder, or an adapter.
         base: Folder of the adapter's base in either format; None for a whole model.
         cache: asrlsa's folder for caches.
+        strength: What an adapter's change is multiplied by; None takes its card's.
 
     Raises:
         ModelError: ``source`` or ``base`` is damaged, they don't fit, or the cache can't be written.
@@ -36,12 +40,16 @@ def converted(source: Path, base: Path | None, cache: Path) -> Path:
     for folder in (source, base):
         for path in _ingredients(folder) if folder is not None else ():
             digest.update(f"{path.name} {fingerprint(path, cache / 'sums')}\n".encode())
+    if strength is not None:
+        digest.update(f"strength {strength!r}\n".encode())
     home = cache / "converted" / f"{source.resolve().name}-{digest.hexdigest()[:16]}"
-    if (home / "model.bin").exists():
+    if _is_whole(home, cache):
         return home
     try:
-        with building(home) as folder:
-            _convert(source, base, folder)
+        with building(home, replace=home.exists()) as folder:
+            _convert(source, base, folder, strength)
+            made = fingerprint(folder / "model.bin", None)
+            (folder / _SUM).write_text(json.dumps({"model.bin": made}) + "\n", encoding="utf-8")
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise ModelError(f"{cache}: no room to convert {source}; free some disk space") from None
@@ -65,13 +73,14 @@ def require_base(card: ModelCard | None, sha256: str, adapter: Path, base: str) 
         )
 
 
-def merged(adapter: Path, base: Path, dtype: str) -> Whisper:
+def merged(adapter: Path, base: Path, dtype: str, strength: float | None = None) -> Whisper:
     """Read a base and merge an adapter into it.
 
     Args:
         adapter: The adapter's folder.
         base: Folder of its base in either format.
         dtype: Type that the model will be stored in.
+        strength: What the adapter's change is multiplied by; None takes its card's.
 
     Raises:
         ModelError: One of them is damaged, they don't fit, or the adapter was trained on another base.
@@ -79,14 +88,26 @@ def merged(adapter: Path, base: Path, dtype: str) -> Whisper:
     whisper, card = read_whisper(base), read_card(adapter)
     if card is not None and card.base_sha256:
         require_base(card, whisper.sha256, adapter, str(base))
-    return dataclasses.replace(whisper, state=adapters.merge_adapter(whisper.state, adapter, dtype))
+    if strength is None:
+        strength = card.strength if card is not None else 1.0
+    return dataclasses.replace(whisper, state=adapters.merge_adapter(whisper.state, adapter, dtype, strength))
 
 
-def _convert(source: Path, base: Path | None, folder: Path) -> None:
-    write_ctranslate2(read_whisper(source) if base is None else merged(source, base, _STORED), folder, _STORED)
+def _convert(source: Path, base: Path | None, folder: Path, strength: float | None) -> None:
+    whisper = read_whisper(source) if base is None else merged(source, base, _STORED, strength)
+    write_ctranslate2(whisper, folder, _STORED)
     card = read_card(source)
     if card is not None:
-        write_card(folder, card)
+        write_card(folder, card if strength is None else dataclasses.replace(card, strength=strength))
+
+
+def _is_whole(home: Path, cache: Path) -> bool:
+    """Whether the weights of a converted model are those that were written."""
+    try:
+        made = json.loads((home / _SUM).read_text(encoding="utf-8"))["model.bin"]
+        return bool(made == fingerprint(home / "model.bin", cache / "sums"))
+    except (OSError, ValueError, KeyError, TypeError, ModelError):
+        return False
 
 
 def _ingredients(folder: Path) -> list[Path]:

@@ -8,14 +8,15 @@ from dataclasses import dataclass, replace
 
 from asrlsa.chat.build import build_transcript
 from asrlsa.config import TranscribeOptions
-from asrlsa.disfluency import CodingOptions, code_utterance
+from asrlsa.disfluency import CodingOptions, code_utterance, fluent_text
 from asrlsa.language import iso639_3, spell_out
 from asrlsa.speech.recognise import Recognised
 from asrlsa.speech.speakers import Diarization, assign_speakers, channel_turns, map_participants
 from asrlsa.speech.utterances import Draft, UtteranceOptions, split_utterances
-from asrlsa.types import Participant, Transcript, Utterance, Word
+from asrlsa.types import Participant, Tier, Transcript, Utterance, Word
 
 DEFAULT_SPEAKERS = 2
+FLUENT_TIER = "xflu"
 SHORT_SPEECH_MS = 10_000  # less speech than this is not split over two speakers unless their voices say so
 
 
@@ -124,7 +125,7 @@ def coded_utterance(
         draft: Its words.
         mapping: The participant of each speaker label; PAR0 speaks where there is none.
         language: ISO 639-3 code.
-        options: Pauses and marks.
+        options: Pauses, marks and tiers.
     """
     coded = code_utterance(
         draft.words,
@@ -142,12 +143,14 @@ def coded_utterance(
     ends = [w.end for w in draft.words if w.end is not None]
     participant = mapping.get(draft.speaker or "")
     code = participant.code if participant is not None else "PAR0"
+    fluent = fluent_text(coded.text) if options.both else ""
     return Utterance(
         speaker=code,
         text=coded.text,
         start=min(starts) if starts else None,
         end=max(ends) if ends else None,
         words=coded.words,
+        tiers=(Tier(FLUENT_TIER, fluent),) if fluent else (),
     )
 
 

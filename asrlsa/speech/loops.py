@@ -3,6 +3,13 @@
 A person who says "I I I" or "in a in a sort of" takes time for every copy. A decoder that loops writes copies that
 share the same few frames, lie in silence, or go on until the text may not grow any more. So a run of copies counts as
 a loop by the time its copies take, never by their number alone.
+
+The number decides how much evidence is needed. Two copies are never a loop. Three or four are what people say, who
+stutter or not: most of them must be impossible. More than four are rare in speech and usual in loops: one impossible
+copy among those after the third is enough, and fragments (``d- d- d- d- d-``) must lead to a word. Where a loop is
+found, at most three of its copies are taken for spoken.
+
+The time of a fragment lasts until the next word begins: cross-attention gives a sound as short as ``d-`` one moment.
 """
 
 from __future__ import annotations
@@ -14,6 +21,8 @@ from asrlsa.types import Span, Word
 
 MIN_COPY_MS = 70  # a spoken copy of even one short word takes at least this long
 MIN_COPIES = 3  # two copies are never taken for a loop
+MOST_COPIES = 4  # more copies than this need only one that is impossible, or fragments that lead to no word
+KEPT_COPIES = 3  # copies of a loop that are taken for spoken at most
 FAST_WORD_MS = 45  # mean length of a word that no speaker reaches over a whole run: 22 words a second
 MIN_PARTS = 6  # so many equal parts in one word (``a-a-a-a-a-a``) are looked at one by one
 MAX_PHRASE = 10  # longest phrase, in words, that is looked at
@@ -98,20 +107,30 @@ def _impossible_from(
     """Return the index at which a run of copies stops being speech, or None when a person can have said it."""
     if endless and copies >= ENDLESS_COPIES:
         return first + size
-    bad = [
-        _too_short(words[i : i + size], size) or _silent(words[i : i + size], speech)
-        for i in range(first, first + copies * size, size)
-    ]
+    last = first + copies * size
+    bad = [_too_short(words, i, size) or _silent(words[i : i + size], speech) for i in range(first, last, size)]
     # one squeezed copy is an error of alignment; a loop squeezes most of its later copies
-    if sum(bad) * 2 < copies or sum(bad) < 2:
+    found = sum(bad) * 2 >= copies and sum(bad) >= 2
+    if copies > MOST_COPIES:
+        nowhere = all(map(_is_fragment, words[first:last])) and last > len(words) - size
+        found = found or nowhere or any(bad[KEPT_COPIES:])
+    if not found:
         return None
-    return first + max(1, bad.index(True)) * size
+    spoken = bad.index(True) if True in bad else KEPT_COPIES
+    return first + min(max(1, spoken), KEPT_COPIES) * size
 
 
-def _too_short(copy: Sequence[Word], size: int) -> bool:
-    start, end = copy[0].start, copy[-1].end
+def _is_fragment(word: Word) -> bool:
+    return word.text.rstrip(".,?!…").endswith("-")
+
+
+def _too_short(words: Sequence[Word], at: int, size: int) -> bool:
+    start, end = words[at].start, words[at + size - 1].end
     if start is None or end is None:
         return False
+    following = words[at + 1].start if at + 1 < len(words) else None
+    if size == 1 and _is_fragment(words[at]) and following is not None:
+        end = max(end, following)
     return end - start < max(MIN_COPY_MS, FAST_WORD_MS * size)
 
 

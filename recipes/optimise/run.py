@@ -44,6 +44,7 @@ SHARED = Path("../shared/data")
 SETS = ("ami", "phone", "ljspeech")
 RATE = 16_000  # Hz
 MARGIN = 0.2  # s around the first and last utterance of a window
+OVERLAP = 0.3  # s that two windows may share where speakers overlap; without it, lively talk has no place to cut
 REPEATS = 3
 HEAD_WINDOWS = 8  # windows of the training data that the heads' importance is taken from
 
@@ -131,7 +132,7 @@ def windows(folders: list[Path], longest: float) -> Iterator[tuple[str, str, Any
         for row in rows:
             last = groups[-1] if groups else []
             fits = last and last[0].audio == row.audio
-            overlaps = fits and row.start < max(r.end for r in last)
+            overlaps = fits and row.start < max(r.end for r in last) - round(1000 * OVERLAP)
             if fits and (max(row.end, *(r.end for r in last)) - last[0].start <= 1000 * longest or overlaps):
                 last.append(row)
             else:
@@ -143,7 +144,7 @@ def windows(folders: list[Path], longest: float) -> Iterator[tuple[str, str, Any
             margin = round(1000 * MARGIN)
             part = audio.slice_ms(sound, group[0].start - margin, max(r.end for r in group) + margin)
             if not 0 < len(part) <= 30 * RATE:
-                sys.exit(f"{path}: a window of {len(part) / RATE:.1f} s; give a shorter --window")
+                sys.exit(f"{path}: a window of {len(part) / RATE:.1f} s; its speakers overlap without a break")
             yield f"{folder.name}-{path.stem}", " ".join(r.text for r in group), np.asarray(part, np.float32)
 
 

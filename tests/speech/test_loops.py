@@ -83,6 +83,49 @@ def test_a_stuttered_word_is_not_a_loop_and_a_few_parts_are_not_looked_at():
     assert find_loop([word], pieces=[pieces]) is None
 
 
+def at(*entries: tuple[str, int, int]) -> list[Word]:
+    return [Word(*entry) for entry in entries]
+
+
+def test_four_copies_of_a_sound_are_what_people_who_stutter_say():
+    # cross-attention gives a short sound one moment; the next sound begins when it has been said
+    words = at(("d-", 0, 60), ("d-", 200, 200), ("d-", 380, 380), ("d-", 520, 520), ("dog", 700, 1_000))
+    assert find_loop(words) is None
+    assert find_loop(words, speech=[Span(0, 1_000)]) is None
+
+
+def test_copies_of_a_sound_that_share_frames_are_a_loop_even_when_they_are_few():
+    words = at(("m-", 0, 260), ("m-", 380, 540), ("m-", 640, 640), ("m-", 680, 680), ("late", 720, 1_000))
+    assert find_loop(words) == (2, 4)
+
+
+def test_a_fragment_that_goes_on_needs_every_copy_and_a_word_to_lead_to():
+    said = [Word("d-", 200 * i, 200 * i + 20) for i in range(6)]
+    assert find_loop([*said, Word("dog", 1_200, 1_500)]) is None
+    assert find_loop(said) == (3, 6)  # leads nowhere
+    assert find_loop([Word("mon", -400, -50), *spoken("tre- or- " * 5 + "tre-", 200)]) == (7, 11)
+    squeezed = [*said[:4], Word("d-", 800, 800), Word("d-", 820, 820), Word("dog", 1_200, 1_500)]
+    assert find_loop(squeezed) == (3, 6)  # one copy among six is impossible
+
+
+def test_beyond_four_copies_one_that_is_impossible_is_enough():
+    words = spoken("word word word word word", 200)
+    assert find_loop(words) is None
+    assert find_loop([*words, Word("word", 1_000, 1_010)]) == (3, 6)
+
+
+@given(
+    st.sampled_from(["d-", "the", "uh"]), st.integers(3, 30), st.lists(st.integers(0, 300), min_size=30, max_size=30)
+)
+def test_at_most_three_copies_of_a_loop_are_taken_for_spoken(text: str, copies: int, lengths: list[int]):
+    words, start = [], 0
+    for length in lengths[:copies]:
+        words.append(Word(text, start, start + length))
+        start += length
+    found = find_loop(words)
+    assert found is None or (found[0] <= 3 and found[1] == copies)
+
+
 def test_words_without_times_are_no_evidence():
     assert find_loop([Word("no")] * 5) is None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -253,6 +254,21 @@ def test_scale_and_own_values_of_matrices(tmp_path, whisper):
         assert all(merged[name] is whisper.state[name] for name in whisper.state if name != key)
 
 
+@pytest.mark.parametrize("strength", [0.0, 0.4, 1.5])
+def test_a_strength_scales_every_change(tmp_path, whisper, strength):
+    bias, matrix = "model.encoder.layer_norm.bias", "model.decoder.layers.1.encoder_attn.v_proj.weight"
+    arrays = {**small_lora(whisper), f"base_model.model.{bias}": whisper.state[bias] + 1}
+    adapter = make_adapter(tmp_path / "a", arrays)
+    whole = adapters.merge_adapter(whisper.state, adapter)
+    merged = adapters.merge_adapter(whisper.state, adapter, strength=strength)
+    for key in (bias, matrix):
+        assert not np.array_equal(whole[key], whisper.state[key])
+        expected = whisper.state[key] + strength * (whole[key] - whisper.state[key])
+        assert np.allclose(merged[key], expected, atol=1e-5)
+    if strength == 0:
+        assert equal(merged, whisper.state)
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [
@@ -332,6 +348,20 @@ def test_a_changed_adapter_is_converted_again(tmp_path, whisper, base_and_adapte
     card = read_card(third)
     assert card is not None
     assert card.prompt == "um"
+
+
+def test_a_strength_is_the_cards_unless_another_is_given(tmp_path, base_and_adapter):
+    base, adapter = base_and_adapter
+    card = read_card(adapter)
+    assert card is not None
+    first = converted(adapter, base, tmp_path / "cache")
+    half = converted(adapter, base, tmp_path / "cache", 0.5)
+    write_card(adapter, dataclasses.replace(card, strength=0.5))
+    own = converted(adapter, base, tmp_path / "cache")
+    assert len({first, half, own}) == 3
+    assert (own / "model.bin").read_bytes() == (half / "model.bin").read_bytes()
+    assert (own / "model.bin").read_bytes() != (first / "model.bin").read_bytes()
+    assert read_card(half) == read_card(own)
 
 
 def test_the_wrong_base_is_one_line(tmp_path, whisper, base_and_adapter):

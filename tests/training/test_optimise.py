@@ -45,7 +45,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ASRLSA_CACHE", str(tmp_path / "cache"))
     data = tiny_run.make_data(tmp_path / "set", train=3, dev=1, seconds=2.0)
     rows = [json.loads(line) for line in (data / "train.jsonl").read_text(encoding="utf-8").splitlines()]
-    times = [(0.0, 0.6, "one"), (0.5, 1.0, "two"), (1.2, 1.9, "three")]
+    times = [(0.0, 0.9, "one"), (0.5, 1.0, "two"), (1.2, 1.9, "three")]
     one = [{**rows[0], "id": str(k), "start": a, "end": b, "text": t} for k, (a, b, t) in enumerate(times)]
     text = "\n".join(json.dumps(row) for row in (*one, *rows[1:]))
     (data / "manifest.jsonl").write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,257 @@
+"""How strong the verbatim adapter should be: recall against precision on dev data, for each strength.
+
+    python recipes/verbatim/calibrate.py ADAPTER --base base --disfluent DATA... --fluent DATA... -o calibrate.json
+
+ADAPTER is the folder that ``asrlsa finetune`` wrote; it is merged into the base with each strength, and the recogniser
+of ``asrlsa transcribe`` hears the recordings, with and without the filler-rich prompt. The base as it is stands above:
+with the prompt (what ``--style verbatim`` does without an adapter) and without (``--style fluent``). Scores are those
+of ``asrlsa evaluate``: a disfluency counts where it stands at the same place of the aligned words, with the same type.
+
+DATA is a folder with ``dev.jsonl`` or ``manifest.jsonl``, or such a file: ``audio``, ``start``, ``end`` in seconds,
+``text`` or ``text_verbatim``, ``speaker``, and ``chat`` where the codes are known; without ``chat`` asrlsa's own coder
+codes the reference too. Rows whose ``split`` is not dev are left out. ``--fluent`` is for clips without disfluencies:
+what the adapter breaks there shows in their word error rate.
+
+After each configuration the results are written; the same command goes on after an interruption. At the end it names
+the strength with the best F1 over fillers, repetitions and fragments among those that make fluent clips at most
+``--allowed`` points worse than the base without prompt. Write it into the adapter's card as ``strength``, and the
+prompt as ``prompt``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from asrlsa.chat.build import build_transcript
+from asrlsa.config import TranscribeOptions
+from asrlsa.conversion import adapters
+from asrlsa.conversion.cached import converted
+from asrlsa.disfluency import code_utterance
+from asrlsa.evaluate import Evaluation, evaluate
+from asrlsa.language import spell_out
+from asrlsa.language.codes import whisper_code
+from asrlsa.model_weights import fingerprint
+from asrlsa.models import find_folder
+from asrlsa.speech.prompts import style_prompt
+from asrlsa.transcription import transcribe_folder
+from asrlsa.types import Participant, Utterance, Word
+
+STRENGTHS = (0.4, 0.6, 0.8, 1.0, 1.2, 1.4)
+TYPES = {
+    "fillers": ("filled_pause",),
+    "repetitions": ("word_repetition", "phrase_repetition"),
+    "fragments": ("fragment", "part_word_repetition"),
+}
+Rows = dict[Path, list[dict[str, Any]]]
+
+
+def rows_of(data: Path) -> Rows:
+    """Return the dev rows of a manifest by recording."""
+    manifest = data
+    if data.is_dir():
+        manifest = next((data / n for n in ("dev.jsonl", "manifest.jsonl") if (data / n).exists()), data / "dev.jsonl")
+    if not manifest.exists():
+        sys.exit(f"{manifest}: there is no such manifest")
+    found: Rows = {}
+    for line in manifest.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        row["text"] = row.get("text") or row.get("text_verbatim")
+        if (row["text"] or row.get("chat")) and row.get("split", "dev") == "dev":
+            found.setdefault(manifest.parent / row["audio"], []).append(row)
+    return found
+
+
+def plain(text: str) -> str:
+    """Write the marks of the Montreal Forced Aligner's recordings as words: ``<cutoff-X>`` is a fragment of X."""
+    text = re.sub(r"<cutoff-(\w)\w*>", r"\1-", text)
+    text = re.sub(r"<hes-(\w+)>", r"\1", text)
+    return re.sub(r"<unk>|\[[^\]]*\]", lambda found: "xxx" if found[0] == "<unk>" else "", text)
+
+
+def reference(name: str, rows: Sequence[dict[str, Any]], language: str) -> str:
+    """Return the CHAT of a recording's rows."""
+    utterances, codes = [], dict[str, str]()
+    for row in sorted(rows, key=lambda r: r["start"]):
+        code = codes.setdefault(str(row.get("speaker")), f"S{len(codes)}")
+        text = row.get("chat")
+        if text is None:
+            words = spell_out([Word(w) for w in plain(row["text"]).split()], language)
+            text = code_utterance(words, ".", language=language).text if words else ""
+        if text:
+            begin = round(row["start"] * 1000)
+            utterances.append(Utterance(code, text, begin, max(begin + 1, round(row["end"] * 1000))))
+    people = [Participant(code) for code in codes.values()]
+    return build_transcript(utterances, participants=people, languages=[language], media=name, wor=False).to_chat()
+
+
+class Calibration:
+    """The dev sets, and what has been measured on them."""
+
+    def __init__(self, arguments: argparse.Namespace, work: Path) -> None:
+        self.language, self.threads, self.out, self.work = arguments.language, arguments.threads, arguments.out, work
+        self.base = find_folder(arguments.base, offline=True)
+        self.adapter: Path = arguments.adapter
+        self.recordings: dict[str, list[Path]] = {}
+        for kind, sets in (("disfluent", arguments.disfluent), ("fluent", arguments.fluent)):
+            for number, data in enumerate(sets):
+                self._add(kind, data, work / f"{kind}-{number}", arguments.every)
+        self.head = {
+            "adapter": fingerprint(self.adapter / adapters.WEIGHTS),
+            "base": fingerprint(self.base / "model.bin"),
+            "sets": {kind: [str(data) for data in getattr(arguments, kind)] for kind in ("disfluent", "fluent")},
+            "recordings": {name: len(paths) for name, paths in self.recordings.items()},
+        }
+        self.results: list[dict[str, Any]] = []
+        if self.out.exists():
+            before = json.loads(self.out.read_text(encoding="utf-8"))
+            if {key: before.get(key) for key in self.head} == self.head:
+                self.results = before["results"]
+
+    def _add(self, kind: str, data: Path, links: Path, every: int) -> None:
+        """Link recordings under names that are unique over all sets, and write their references."""
+        rows = rows_of(data)
+        (self.work / "references" / kind).mkdir(parents=True, exist_ok=True)
+        links.mkdir()
+        for audio in sorted(rows)[::every]:
+            name = f"{links.name}-{audio.stem}"
+            link = links / f"{name}{audio.suffix}"
+            link.symlink_to(audio.resolve())
+            self.recordings.setdefault(kind, []).append(link)
+            text = reference(name, rows[audio], self.language)
+            (self.work / "references" / kind / f"{name}.cha").write_text(text, encoding="utf-8")
+
+    def measure(self, strength: float | None, prompted: bool) -> None:
+        """Measure one configuration, unless that was done; None is the base as it is."""
+        if any((r["strength"], r["prompt"]) == (strength, prompted) for r in self.results):
+            return
+        folder = self.base
+        if strength is not None:
+            folder = converted(self.adapter, self.base, self.work / "cache", strength)
+        begin = time.perf_counter()
+        found: dict[str, Any] = {"strength": strength, "prompt": prompted}
+        for kind, paths in self.recordings.items():
+            hypotheses = self.work / "hypotheses" / kind
+            shutil.rmtree(hypotheses, ignore_errors=True)
+            options = TranscribeOptions(
+                model=str(folder),
+                offline=True,
+                language=self.language,
+                prompt=(style_prompt(whisper_code(self.language)) or "") if prompted else "",
+                threads=self.threads,
+            )
+            outcome = transcribe_folder(paths, out=hypotheses, options=options)
+            if outcome.failed:
+                sys.exit(f"{outcome.failed[0]} could not be transcribed; see {outcome.log}")
+            found[kind] = figures(evaluate(hypotheses, self.work / "references" / kind))
+        found["seconds"] = round(time.perf_counter() - begin, 1)
+        self.results.append(found)
+        text = json.dumps({**self.head, "results": self.results}, indent=1)
+        self.out.write_text(text + "\n", encoding="utf-8")
+
+
+def figures(found: Evaluation) -> dict[str, Any]:
+    """Return word error rates with their intervals, and for each type the events matched, said and written."""
+    rates = {
+        name: {"value": found.scores[name], "interval": found.intervals[name]}
+        for name in ("wer", "fluent_wer")
+        if found.scores.get(name) is not None
+    }
+    counts = {}
+    for name, kinds in TYPES.items():
+        rows = [file.kinds[kind] for file in found.files for kind in kinds]
+        counts[name] = [sum(column) for column in zip(*rows, strict=True)]
+    return {**rates, "events": counts}
+
+
+def f1(result: dict[str, Any]) -> float:
+    """Return the F1 over the events of all types."""
+    matched, said, written = (sum(column) for column in zip(*result["disfluent"]["events"].values(), strict=True))
+    return 2 * matched / (said + written) if said + written else 0.0
+
+
+def table(results: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield the lines of a Markdown table."""
+    yield (
+        "| strength | prompt | "
+        + " | ".join(f"{name}: recall, precision" for name in TYPES)
+        + (" | verbatim WER | fluent WER | WER of fluent clips |")
+    )
+    yield "|-|-|" + "-|" * len(TYPES) + "-:|-:|-:|"
+    for result in sorted(results, key=lambda r: (r["strength"] or -1, r["prompt"])):
+        cells = [
+            "none" if result["strength"] is None else f"{result['strength']:g}",
+            "yes" if result["prompt"] else "no",
+        ]
+        for matched, said, written in result["disfluent"]["events"].values():
+            cells.append(f"{share(matched, said)}, {share(matched, written)}")
+        cells += [rate(result["disfluent"], "wer"), rate(result["disfluent"], "fluent_wer")]
+        cells.append(rate(result["fluent"], "wer") if "fluent" in result else "")
+        yield f"| {' | '.join(cells)} |"
+
+
+def share(part: int, whole: int) -> str:
+    """Return a percentage with its counts."""
+    return f"{100 * part / whole:.0f} % ({part} of {whole})" if whole else f"({part} of {whole})"
+
+
+def rate(result: dict[str, Any], name: str) -> str:
+    """Return an error rate in percent."""
+    return f"{result[name]['value']:.1f}" if name in result else ""
+
+
+def best(results: Sequence[dict[str, Any]], allowed: float) -> str:
+    """Say which strength is best."""
+    stock = next(r for r in results if r["strength"] is None and not r["prompt"])
+    good = [r for r in results if r["strength"] is not None]
+    if "fluent" in stock:
+        limit = stock["fluent"]["wer"]["value"] + allowed
+        good = [r for r in good if r["fluent"]["wer"]["value"] <= limit]
+    if not good:
+        return f"no strength keeps the WER of fluent clips within {allowed:g} points of the base"
+    chosen = max(good, key=f1)
+    return (
+        f"best: strength {chosen['strength']:g} {'with' if chosen['prompt'] else 'without'} the prompt, "
+        f"F1 {100 * f1(chosen):.1f} (base: {100 * f1(stock):.1f})"
+    )
+
+
+def main() -> None:
+    """Measure what is missing, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("adapter", type=Path)
+    parser.add_argument("--base", required=True, help="name or folder of the model that the adapter is for")
+    parser.add_argument("--disfluent", type=Path, nargs="+", required=True, help="dev data with disfluencies")
+    parser.add_argument("--fluent", type=Path, nargs="*", default=[], help="dev data without")
+    parser.add_argument("--strengths", default=",".join(map(str, STRENGTHS)))
+    parser.add_argument("--prompts", choices=("both", "no", "yes"), default="both")
+    parser.add_argument("--every", type=int, default=1, help="take every Nth recording of a set")
+    parser.add_argument("--language", default="eng", help="ISO 639-3 code")
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--allowed", type=float, default=0.5, help="points of WER that fluent clips may lose")
+    parser.add_argument("-o", "--out", type=Path, default=Path("calibrate.json"))
+    arguments = parser.parse_args()
+    prompts = {"both": (False, True), "no": (False,), "yes": (True,)}[arguments.prompts]
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        calibration = Calibration(arguments, work)
+        for prompted in (False, True):
+            calibration.measure(None, prompted)
+        for strength in [float(text) for text in arguments.strengths.split(",")]:
+            for prompted in prompts:
+                calibration.measure(strength, prompted)
+            shutil.rmtree(work / "cache", ignore_errors=True)  # a merged model is as large as the base
+    print("\n".join(table(calibration.results)))
+    print(best(calibration.results, arguments.allowed))
+
+
+if __name__ == "__main__":
+    main()
