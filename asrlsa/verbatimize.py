@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 
 from asrlsa import audio as media_audio
@@ -20,11 +19,12 @@ from asrlsa.disfluency import read_main_tier
 from asrlsa.errors import ChatError, OutputError, UsageError
 from asrlsa.language import language_table
 from asrlsa.language.codes import whisper_code
-from asrlsa.models import Model, default_model, resolve_model
+from asrlsa.models import Model
 from asrlsa.recordings import find_recordings
 from asrlsa.speech.led import LedRecogniser
+from asrlsa.speech.style import find_model
 from asrlsa.stamps import stamp_comment
-from asrlsa.transcription import openers, recognise_options, write_checked
+from asrlsa.transcription import openers, recognise_options, spoken_language, write_checked
 from asrlsa.trusted.assembly import assembled, with_comments, with_media
 from asrlsa.trusted.listening import ListenOptions, follow
 from asrlsa.trusted.plain import text_to_transcript
@@ -111,21 +111,23 @@ class Verbatimizer:
             threads=chosen.threads,
             window_ms=WINDOW_MS,
         )
+        self._loaded: tuple[Model, LedRecogniser] | None = None
 
-    @cached_property
-    def _model(self) -> Model:
-        return resolve_model(self.options.model or default_model(), offline=self.options.offline)
-
-    @cached_property
-    def _recogniser(self) -> LedRecogniser:
-        return LedRecogniser(
-            self._model,
-            device=self.options.device,
-            compute_type=self.options.compute_type,
-            threads=self.options.threads,
-            side_by_side=False,
-            window_ms=WINDOW_MS,
-        )
+    def _load(self, language: str) -> tuple[Model, LedRecogniser]:
+        """Return the model for a language; the one that is loaded stays where it is the same."""
+        wanted = replace(self._shared, language=language)
+        model = find_model(wanted, spoken_language(wanted))
+        if self._loaded is None or self._loaded[0] != model:
+            recogniser = LedRecogniser(
+                model,
+                device=self.options.device,
+                compute_type=self.options.compute_type,
+                threads=self.options.threads,
+                side_by_side=False,
+                window_ms=WINDOW_MS,
+            )
+            self._loaded = model, recogniser
+        return self._loaded
 
     def write(
         self,
@@ -185,10 +187,12 @@ class Verbatimizer:
             MediaError: The recording can't be read.
             ModelError: The model can't be found or loaded.
             UsageError: The model does not know the language.
+            ConfigError: Nobody knows it.
         """
         options = self.options
         language = options.language if options.language != "auto" else next(iter(transcript.languages), "eng")
         table = language_table(language)
+        model, recogniser = self._load(language)
         with media_audio.stream(recording) as blocks:
             info = blocks.info
         trusted, masks = trusted_words(transcript)
@@ -198,20 +202,21 @@ class Verbatimizer:
             trusted,
             masks,
             [spans[word.utterance] for word in trusted],
-            recogniser=self._recogniser,
-            options=self._listening(language),
+            recogniser=recogniser,
+            options=self._listening(model, recogniser, language),
             on_progress=lambda done: on_progress(min(1.0, done / max(1, 2 * (info.duration_ms or 0)))),
         )
         new = assembled(transcript, found.words, found.said, table, wor=options.wor)
         new = with_media(new, recording.stem, video=info.video)
         result = Verbatimized(new, _more(transcript, new), len(trusted), found.unheard)
-        comments = [self._comment(result), *filter(None, [result.remark])]
+        done = {"verbatimize": f"inserted {sum(result.inserted.values())}"}
+        comments = [stamp_comment(model, done, "none"), *filter(None, [result.remark])]
         return replace(result, transcript=with_comments(new, comments))
 
-    def _listening(self, language: str) -> ListenOptions:
+    def _listening(self, model: Model, recogniser: LedRecogniser, language: str) -> ListenOptions:
         options = self.options
-        shared = recognise_options(self._model, replace(self._shared, language=language), self._recogniser)
-        code = shared.language or whisper_code(language)
+        shared = recognise_options(model, replace(self._shared, language=language), recogniser)
+        code = whisper_code(language)
         search = options.search
         if options.evidence:
             raised = {kind: value + options.evidence for kind, value in search.evidence.items()}
@@ -224,11 +229,6 @@ class Verbatimizer:
             window_ms=WINDOW_MS,
             align=options.align,
         )
-
-    def _comment(self, result: Verbatimized) -> str:
-        """Say in the transcript what was done, as ``asrlsa transcribe`` does."""
-        total = sum(result.inserted.values())
-        return stamp_comment(self._model, {"verbatimize": f"inserted {total}"}, "none")
 
 
 def _more(before: Transcript, after: Transcript) -> dict[str, int]:

@@ -21,7 +21,7 @@ from asrlsa.chat.check import check_chat
 from asrlsa.chat.parser import parse_chat, read_chat
 from asrlsa.cli import app
 from asrlsa.disfluency import read_main_tier
-from asrlsa.errors import ChatError, OutputError, UsageError
+from asrlsa.errors import ChatError, ConfigError, OutputError, UsageError
 from asrlsa.language import language_table
 from asrlsa.models import resolve_model
 from asrlsa.speech.decode import Decoded, Encoded
@@ -307,8 +307,7 @@ def upgrade(transcript: Path, recording: Path, options: verb.VerbatimizeOptions 
 def hears(monkeypatch: pytest.MonkeyPatch, truth: str, free: str | None = None) -> None:
     """Let the verb load a recogniser that hears ``truth`` and writes ``free`` on its own account."""
     model = SimpleNamespace(name="fake", card=None, fingerprint="0" * 64)
-    monkeypatch.setattr(verb, "resolve_model", lambda *a, **k: model)
-    monkeypatch.setattr(verb, "default_model", lambda: "fake")
+    monkeypatch.setattr(verb, "find_model", lambda *a, **k: model)
     monkeypatch.setattr(verb, "LedRecogniser", lambda *a, **k: Knowing(truth, free))
 
 
@@ -434,6 +433,8 @@ def test_nothing_is_overwritten_and_errors_say_where(tmp_path: Path, recording: 
         upgrade(path, recording)
     assert upgrade(path, recording, force=True)[0] == target
     broken = write_clean(tmp_path, CLEAN.replace("took it", "took 2"), "broken.cha")
+    with pytest.raises(ConfigError, match="'xyz' is not possible"):
+        upgrade(path, recording, verb.VerbatimizeOptions(language="xyz"), force=True)
     with pytest.raises(ChatError, match=r"broken\.cha:10:.*not valid CHAT.*asrlsa check"):
         upgrade(broken, recording, out=tmp_path / "other")
 
