@@ -68,7 +68,7 @@ def build_transcript(
             raise ChatError(f"{utterance.speaker!r} speaks, but is not among the participants {sorted(codes)}")
         if _says_something(utterance.text):
             mended.append(_valid(utterance if media else replace(utterance, start=None, end=None), languages))
-    body = [_with_wor(utterance) if wor else utterance for utterance in arrange(mended)]
+    body = [with_wor_tier(utterance) if wor else utterance for utterance in arrange(mended)]
     headers = [Header("UTF8"), Header("Begin"), Header("Languages", ", ".join(languages))]
     headers.append(Header("Participants", ", ".join(_entry(p) for p in participants)))
     headers += [Header("ID", _id(p, languages[0])) for p in participants]
@@ -101,8 +101,8 @@ def _valid(utterance: Utterance, languages: Sequence[str]) -> Utterance:
     return replace(utterance, text=text, tiers=tuple(tiers))
 
 
-def _with_wor(utterance: Utterance) -> Utterance:
-    """Add the ``%wor`` tier first among the dependent tiers."""
+def with_wor_tier(utterance: Utterance) -> Utterance:
+    """Add the ``%wor`` tier of an utterance that has none, first among its dependent tiers, where it has times."""
     if utterance.start is None or not utterance.words:
         return utterance
     words = wor_words(utterance)

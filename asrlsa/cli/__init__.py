@@ -21,6 +21,7 @@ from asrlsa.cli.models import models
 from asrlsa.cli.prepare import prepare
 from asrlsa.cli.quantize import quantize
 from asrlsa.cli.transcribe import transcribe
+from asrlsa.cli.verbatimize import verbatimize
 from asrlsa.errors import AsrlsaError
 
 EXIT_USAGE = 1
@@ -37,6 +38,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(transcribe)
+app.command()(verbatimize)
 app.command()(check)
 app.command()(convert)
 app.command()(evaluate)

@@ -37,6 +37,10 @@ class BarDisplay:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Take the bar away."""
+        self.close_bar()
+
+    def close_bar(self) -> None:
+        """Take the bar away where it is open."""
         if self.bar is not None:
             self.bar.stop()
             self.bar = None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from asrlsa.disfluency.items import Item, items_of
 from asrlsa.disfluency.repetitions import Group, nodes_of, repetitions
 from asrlsa.disfluency.retracings import retracings
-from asrlsa.language.tables import language_table
+from asrlsa.language.tables import LanguageTable, language_table
 from asrlsa.types import Milliseconds, Word
 
 
@@ -74,14 +74,20 @@ def code_utterance(
     items = items_of(words, table)
     if options.unresolved > 0:
         items = [_masked(item, options.unresolved) for item in items]
+    groups = groups_of(items, table)
+    items = _same_capitals(items, groups)
+    said = tuple(item.word for item in items if item.kind not in ("event", "mask"))
+    return Coded(f"{_main_tier(items, groups, options)} {terminator}", said)
+
+
+def groups_of(items: Sequence[Item], table: LanguageTable) -> list[Group]:
+    """Find the repetitions, retracings and false starts of one utterance, by rule."""
     groups: list[Group] = []
     for number, nodes in enumerate(nodes_of(items)):
         found, nodes = repetitions(items, nodes, table)
         groups += found
         groups += retracings(items, nodes, table, opening=number == 0)[0]
-    items = _same_capitals(items, groups)
-    said = tuple(item.word for item in items if item.kind not in ("event", "mask"))
-    return Coded(f"{_main_tier(items, groups, options)} {terminator}", said)
+    return groups
 
 
 def _masked(item: Item, unresolved: float) -> Item:

@@ -364,16 +364,24 @@ class Recogniser:
         return words
 
 
+def token_begins(result: Any) -> NDArray[np.int64]:
+    """Return the ms at which each token, and the end of the text, begins in one of CTranslate2's alignments."""
+    import numpy as np
+
+    pairs = np.asarray(result.alignments, dtype=np.int64).reshape(-1, 2)
+    token_index, position = pairs[:, 0], pairs[:, 1]
+    jumps = np.pad(np.diff(token_index), (1, 0), constant_values=1).astype(bool)
+    begins: NDArray[np.int64] = position[jumps] * 1000 // TOKENS_PER_SECOND
+    return begins
+
+
 def _timed_words(tokenizer: Any, tokens: list[int], result: Any) -> list[tuple[Word, tuple[Word, ...]]]:
     """Join tokens to words, each with its pieces; a piece begins where its first token's attention begins."""
     import numpy as np
 
     if not tokens:
         return []
-    pairs = np.asarray(result.alignments, dtype=np.int64).reshape(-1, 2)
-    token_index, position = pairs[:, 0], pairs[:, 1]
-    jumps = np.pad(np.diff(token_index), (1, 0), constant_values=1).astype(bool)
-    begins = position[jumps] * 1000 // TOKENS_PER_SECOND  # ms at which each token, and the end of text, begins
+    begins = token_begins(result)
     texts, groups = tokenizer.split_to_word_tokens([*tokens, tokenizer.eot])
     probabilities = np.asarray(result.text_token_probs, dtype=np.float64)
     words: list[tuple[Word, tuple[Word, ...]]] = []
