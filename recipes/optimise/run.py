@@ -21,6 +21,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -46,6 +47,7 @@ RATE = 16_000  # Hz
 MARGIN = 0.2  # s around the first and last utterance of a window
 OVERLAP = 0.3  # s that two windows may share where speakers overlap; without it, lively talk has no place to cut
 REPEATS = 3
+LOOP = re.compile(r"(\S.{0,60}?)(?:\s?\1){7,}")  # a piece of text that is written eight times running
 HEAD_WINDOWS = 8  # windows of the training data that the heads' importance is taken from
 
 
@@ -536,6 +538,7 @@ def score(made: list[tuple[str, str, Any]], texts: list[str], out: Path) -> dict
         "asrlsa": __version__,
         **{n: None if found.scores[n] is None else round(found.scores[n], 3) for n in names},
         "interval": found.intervals["wer"],
+        "loops": sum(LOOP.search(text) is not None for text in texts),
         "files": {f.name: {k: v for k, v in f.sums.items() if k.startswith(kept)} for f in found.files},
     }
 
@@ -581,8 +584,8 @@ def table(folder: Path) -> str:
             lines.append(f"{place}: {', '.join(n for n in ROWS if n in names)}.")
         lines += [
             "",
-            "| row | against | speed | peak MB | disk MB | WER | difference | CER | difference | disfluency F1 |",
-            "|-|-|-:|-:|-:|-:|-|-:|-|-:|",
+            "| row | against | speed | peak MB | disk MB | WER | difference | CER | difference | F1 | loops |",
+            "|-|-|-:|-:|-:|-:|-|-:|-|-:|-|",
         ]
         notes = []
         for name in ROWS:
@@ -596,6 +599,7 @@ def table(folder: Path) -> str:
             for metric in ("wer", "cer"):
                 cells += [f"{run[metric]:.1f}", "baseline not run" if base is None else difference(run, base, metric)]
             cells.append("" if run["disfluency_f1"] is None else f"{run['disfluency_f1']:.1f}")
+            cells.append(f"{run['loops']} of {run['windows']}")
             lines.append("| " + " | ".join(cells) + " |")
             notes.append(f"- {name}: {run['what']}{'; ' + run['note'] if run['note'] else ''}.")
         missing = [n + (f" (needs {r.device})" if r.device else "") for n, r in ROWS.items() if n not in found]

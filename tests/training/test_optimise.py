@@ -104,6 +104,8 @@ def result(study: ModuleType, name: str, errors: int, seconds: float) -> dict[st
         "machine": "a machine, 1 thread",
         "data": ["set"],
         "minutes": 1.0,
+        "windows": 7,
+        "loops": 2,
         "time": "CPU time",
         "speed": None if baseline == name else round(2 / seconds, 3),
         "peak_mb": 300.4,
@@ -122,6 +124,7 @@ def test_the_table_has_what_was_run_and_names_the_rest(study: ModuleType, tmp_pa
     text = study.table(tmp_path)
     [int8] = [line for line in text.splitlines() if line.startswith("| int8 ")]
     assert int8.startswith("| int8 | float32 | 4.00 | 300 | 41.0 | 12.0 | +2.0 (+2.0 to +2.0) | 3.0 | +0.5 (")
+    assert int8.endswith("| 2 of 7 |")
     assert "| float32 |  | 1 |" in text
     assert "baseline not run" in next(line for line in text.splitlines() if line.startswith("| eager "))
     left = next(line for line in text.splitlines() if line.startswith("Not run: "))
@@ -129,6 +132,20 @@ def test_the_table_has_what_was_run_and_names_the_rest(study: ModuleType, tmp_pa
     assert "winograd" in left
     assert "int8" not in left
     assert "| winograd |" not in text
+
+
+@pytest.mark.parametrize(
+    ("text", "loops"),
+    [
+        ("so uh uh uh uh uh uh uh uh uh", True),
+        ("d- d- d- d- d- d- d- d- d-", True),
+        ("in a in a in a in a in a in a in a in a sort", True),
+        ("no no no no no no no", False),
+        ("and and the and and the", False),
+    ],
+)
+def test_a_loop_is_a_piece_that_is_written_eight_times(study: ModuleType, text: str, loops: bool) -> None:
+    assert (study.LOOP.search(text) is not None) is loops
 
 
 def test_every_row_has_a_baseline_that_is_one(study: ModuleType) -> None:
