@@ -75,7 +75,7 @@ def lacking(name: str) -> str:
     """
     engine = _engine(name)
     if find_spec(engine.module) is None:
-        return f"{name} is not installed (pip install {engine.package}): left out"
+        return f"{name} is not installed (pip install {engine.package})"
     return ""
 
 

@@ -90,7 +90,8 @@ class Verbatimized:
         """The words without evidence in one sentence, or an empty string where all were heard."""
         if not self.unheard:
             return ""
-        return f"{self.unheard} of {self.words} words had no evidence in the recording; they were kept"
+        doubt = ". Is this the recording of the transcript?" if 2 * self.unheard > self.words else ""
+        return f"{self.unheard} of {self.words} words had no evidence in the recording; they were kept{doubt}"
 
 
 class Verbatimizer:

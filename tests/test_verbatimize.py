@@ -418,6 +418,7 @@ def test_a_silent_recording_and_a_transcript_without_words_come_back_as_they_are
         (u.text, None) for u in parse_chat(CLEAN).utterances
     ]
     assert result.unheard == result.words == 10
+    assert result.remark.endswith("Is this the recording of the transcript?")
     wordless = write_clean(tmp_path, transcript("0 [=! waves] .").to_chat(), "wordless.cha")
     _, result = upgrade(wordless, recording)
     assert (result.words, [u.text for u in result.transcript.utterances]) == (0, ["0 [=! waves] ."])

@@ -68,7 +68,7 @@ def configurations(matrix: Matrix) -> tuple[list[Trial], list[str]]:
     for engine in dict.fromkeys(matrix.engines):
         reason = lacking(engine) if engine != "asrlsa" else ""
         if reason:
-            notes[reason] = None
+            notes[f"{reason}: left out"] = None
             continue
         for trial in _combined(matrix, engine):
             fitting = trial if engine == "asrlsa" else _fitting(trial, notes)
