@@ -45,6 +45,28 @@ def atomic_writer(path: Path) -> Iterator[TextIO]:
     Raises:
         OutputError: It can't be written; the old file is as it was.
     """
+    try:
+        with whole_file(path) as beside, beside.open("x", encoding="utf-8", newline="\n") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+    except UnicodeEncodeError as error:
+        raise OutputError(f"{path}: can't be written as UTF-8 (character {error.start + 1} is half a pair)") from None
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Let a file of any kind be written whole or not at all.
+
+    Where the context ends with an error, also an interruption, the old file is as it was. A file that is replaced keeps
+    its permissions; a link is followed.
+
+    Yields:
+        Where to write it, beside ``path``; there is no file yet.
+
+    Raises:
+        OutputError: It can't be written; the old file is as it was.
+    """
     target = Path(os.path.realpath(path))
     beside = target.with_name(f"{_key(target)}-{secrets.token_hex(4)}.tmp")
     try:
@@ -52,15 +74,10 @@ def atomic_writer(path: Path) -> Iterator[TextIO]:
         mode = target.stat().st_mode & 0o7777 if target.exists() else None
         if mode is not None and not os.access(target, os.W_OK):
             raise PermissionError(errno.EACCES, "the file is write-protected")
-        with beside.open("x", encoding="utf-8", newline="\n") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+        yield beside
         if mode is not None:
             beside.chmod(mode)
         beside.replace(target)
-    except UnicodeEncodeError as error:
-        raise OutputError(f"{path}: can't be written as UTF-8 (character {error.start + 1} is half a pair)") from None
     except OSError as error:
         raise OutputError(f"{path}: can't be written ({_reason(error)}); {_advice(error)}") from None
     finally:

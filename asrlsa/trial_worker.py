@@ -288,9 +288,8 @@ def _windows(recording: Path, transcript: Path, recogniser: Recogniser, clock: C
     from asrlsa.speech.recognise import make_windower
 
     windower = make_windower(0)
-    for found in (*(windower.feed(block) for block in _blocks(recording)), windower.finish()):
-        for window in found:
-            yield _Window(transcript, window.duration, recogniser.features(window.audio))
+    for window in windower.windows(_blocks(recording)):
+        yield _Window(transcript, window.duration, recogniser.features(window.audio))
     clock.audio_ms += windower.position_ms
 
 

@@ -15,6 +15,7 @@ import json
 import re
 import tempfile
 import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ def rows_of(folder: Path) -> dict[str, list[dict[str, Any]]]:
     for line in (folder / "manifest.jsonl").read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         if row.get("text_verbatim") and (folder.name != "synthetic" or row["split"] == "test"):
+            row.pop("chat", None)  # the same coder codes both sides
             found.setdefault(row["audio"], []).append(row)
     return found
 
@@ -46,19 +48,26 @@ def reference_text(text: str) -> str:
     return re.sub(r"<unk>", "xxx", text)
 
 
-def reference(name: str, rows: list[dict[str, Any]]) -> str:
-    utterances, codes = [], {}
+def reference(name: str, rows: Sequence[dict[str, Any]], language: str = "eng") -> str:
+    """Return the CHAT of a recording's rows; what has no ``chat`` is coded by the coder."""
+    utterances, codes = [], dict[str, str]()
     for row in sorted(rows, key=lambda r: r["start"]):
-        code = codes.setdefault(row["speaker"], f"S{len(codes)}")
-        words = spell_out([Word(w) for w in reference_text(row["text_verbatim"]).split()], "eng")
-        if words:
-            coded = code_utterance(words, ".", language="eng")
+        code = codes.setdefault(str(row.get("speaker")), f"S{len(codes)}")
+        text = row.get("chat")
+        if text is None:
+            words = spell_out([Word(w) for w in reference_text(row["text_verbatim"]).split()], language)
+            text = code_utterance(words, ".", language=language).text if words else ""
+        if text:
             begin = round(row["start"] * 1000)
-            utterances.append(Utterance(code, coded.text, begin, max(begin + 1, round(row["end"] * 1000))))
+            utterances.append(Utterance(code, text, begin, max(begin + 1, round(row["end"] * 1000))))
     people = [Participant(code) for code in codes.values()]
-    return build_transcript(
-        utterances, participants=people, languages=["eng"], media=name, date=None, comments=[], wor=False
-    ).to_chat()
+    return build_transcript(utterances, participants=people, languages=[language], media=name, wor=False).to_chat()
+
+
+def counted(found: Evaluation, kinds: Iterable[str]) -> tuple[int, int, int]:
+    """Return how many events of some kinds were matched, said and written."""
+    rows = [file.kinds[kind] for file in found.files for kind in kinds if kind in file.kinds]
+    return sum(c.matched for c in rows), sum(c.reference for c in rows), sum(c.hypothesis for c in rows)
 
 
 def main() -> None:
@@ -106,14 +115,9 @@ def main() -> None:
 
 def figures(found: Evaluation) -> dict[str, Any]:
     """Word error rate and the counts of kept and false events over all files."""
-
-    def counts(kinds: tuple[str, ...]) -> tuple[int, int, int]:
-        rows = [file.kinds[kind] for file in found.files for kind in kinds if kind in file.kinds]
-        return sum(c.matched for c in rows), sum(c.reference for c in rows), sum(c.hypothesis for c in rows)
-
     line: dict[str, Any] = {"wer": (found.scores["wer"] or 0.0) / 100}
     for name, kinds in (("fillers", ("filled_pause",)), ("repetitions", REPETITIONS)):
-        matched, wanted, written = counts(kinds)
+        matched, wanted, written = counted(found, kinds)
         line[name] = f"{matched} of {wanted} ({written - matched})"
     return line
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from recall import reference, rows_of
+from recall import counted, reference, rows_of
 
 from asrlsa.chat.build import build_transcript
 from asrlsa.chat.parser import parse_chat, read_chat
@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--evidence", type=float, default=0.0)
     parser.add_argument("--keep", type=Path, help="folder for the transcripts")
     args = parser.parse_args()
-    print("| set | recordings, minutes | model | what | verbatim WER | " + " | ".join(KINDS) + " | s |")
+    print("| set | recordings | model | what | verbatim WER | " + " | ".join(KINDS) + " | s |")
     print("|" + "-|" * (6 + len(KINDS)))
     with tempfile.TemporaryDirectory() as temporary:
         root = args.keep or Path(temporary)
@@ -93,18 +93,18 @@ def run(name: str, rows: list[tuple[Path, Transcript]], root: Path, args: argpar
         inputs.append((recording, given))
         (gold / f"{recording.stem}.cha").write_text(transcript.to_chat(), encoding="utf-8")
         (clean / f"{recording.stem}.cha").write_text(given.to_chat(), encoding="utf-8")
-    show(name, len(inputs), 0, "-", "clean", evaluate(clean, gold), 0.0)
+    show(name, len(inputs), "-", "clean", evaluate(clean, gold), 0.0)
     for model in args.models.split(","):
         tag = Path(model).name
         done = folder(root / name / f"verbatimize-{tag}")
-        begin, minutes, unheard, words = time.process_time(), 0.0, 0, 0
+        begin, unheard, words = time.process_time(), 0, 0
         verb = Verbatimizer(VerbatimizeOptions(model=model, language="en", evidence=args.evidence))
         for recording, given in inputs:
             result = verb.upgrade(given, recording)
             unheard, words = unheard + result.unheard, words + result.words
             (done / f"{recording.stem}.cha").write_text(result.transcript.to_chat(), encoding="utf-8")
         took = time.process_time() - begin
-        show(name, len(inputs), minutes, tag, "verbatimize", evaluate(done, gold), took)
+        show(name, len(inputs), tag, "verbatimize", evaluate(done, gold), took)
         print(f"<!-- {unheard} of {words} words without evidence -->", flush=True)
         if args.transcribe:
             heard = folder(root / name / f"transcribe-{tag}")
@@ -112,7 +112,7 @@ def run(name: str, rows: list[tuple[Path, Transcript]], root: Path, args: argpar
             options = TranscribeOptions(model=model, language="en")
             transcribe_folder([r for r, _ in inputs], out=heard, options=options, listener=Listener(), force=True)
             took = time.process_time() - begin
-            show(name, len(inputs), minutes, tag, "transcribe", evaluate(heard, gold), took)
+            show(name, len(inputs), tag, "transcribe", evaluate(heard, gold), took)
 
 
 def folder(path: Path) -> Path:
@@ -120,13 +120,12 @@ def folder(path: Path) -> Path:
     return path
 
 
-def show(name: str, files: int, minutes: float, model: str, what: str, found: Evaluation, took: float) -> None:
+def show(name: str, files: int, model: str, what: str, found: Evaluation, took: float) -> None:
     """Print one row: kept of all (false)."""
     cells = []
     for kinds in KINDS.values():
-        counts = [file.kinds[kind] for file in found.files for kind in kinds if kind in file.kinds]
-        matched = sum(c.matched for c in counts)
-        cells.append(f"{matched} of {sum(c.reference for c in counts)} ({sum(c.hypothesis for c in counts) - matched})")
+        matched, wanted, written = counted(found, kinds)
+        cells.append(f"{matched} of {wanted} ({written - matched})")
     wer = (found.scores["wer"] or 0.0) / 100
     print(f"| {name} | {files} | {model} | {what} | {wer:.3f} | {' | '.join(cells)} | {took:.0f} |", flush=True)
 

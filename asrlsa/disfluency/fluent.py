@@ -15,6 +15,8 @@ def fluent_text(text: str) -> str:
     are completed (``gonna [: going to]`` is ``going to``). Empty where no word is left.
     """
     reading = read_main_tier(text)
+    if not any(word.clean for word in reading.words):
+        return ""
     masks = list(reversed(reading.masks))
     found: list[str] = []
     for number, word in enumerate(reading.words):
@@ -24,6 +26,4 @@ def fluent_text(text: str) -> str:
             found.append(word.clean)
     found += [mask.kind for mask in reversed(masks)]
     once = [word for n, word in enumerate(found) if word != "xxx" or found[n - 1 : n] != ["xxx"]]
-    if not any(word.clean for word in reading.words):
-        return ""
     return " ".join([*once, reading.terminator]).rstrip()

@@ -62,9 +62,7 @@ class LowMemoryRecognition(Recognition):
         for channel, opener in enumerate(result.source.channels):
             windower = make_windower(self._options.window_ms)
             with opener() as blocks:
-                for block in blocks:
-                    items.extend(self._decoded(result.source, channel, windower.feed(block)))
-                items.extend(self._decoded(result.source, channel, windower.finish()))
+                items.extend(self._decoded(result.source, channel, windower.windows(blocks)))
             result.duration = max(result.duration, windower.position_ms)
             result.notes.extend(note for note in blocks.notes if note not in result.notes)
         result.language = self._language(id(result.source))

@@ -270,16 +270,9 @@ class Recognition:
 
     def _read_channel(self, source: Source, channel: int, blocks: Blocks) -> Milliseconds:
         windower = make_windower(self._options.window_ms)
-
-        def send(windows: Iterable[Window]) -> bool:
-            return all(
-                self._put(self._read, _Item(source, channel, w, self._recogniser.features(w.audio))) for w in windows
-            )
-
-        for block in blocks:
-            if not send(windower.feed(block)):
-                return windower.position_ms
-        send(windower.finish())
+        for window in windower.windows(blocks):
+            if not self._put(self._read, _Item(source, channel, window, self._recogniser.features(window.audio))):
+                break
         return windower.position_ms
 
     # Stages 2 and 3: the model, its encoder one batch ahead of its decoder

@@ -116,6 +116,12 @@ class Windower:
         if self._pending:
             yield self._flush()
 
+    def windows(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[Window]:
+        """Take all ``blocks`` of the stream, each (samples,), and yield every window."""
+        for block in blocks:
+            yield from self.feed(block)
+        yield from self.finish()
+
     def _pack(self, regions: Iterable[Region]) -> Iterator[Window]:
         for region in regions:
             if self._pending:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-import os
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,14 +13,15 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 
+from asrlsa.acoustics import Samples
+from asrlsa.audio import SAMPLE_RATE
 from asrlsa.chat.build import build_transcript
 from asrlsa.chat.writer import write_chat
 from asrlsa.corpora.targets import coded_target
 from asrlsa.errors import ConfigError, OutputError
 from asrlsa.manifest import MANIFESTS, Row, write_rows
-from asrlsa.output import atomic_writer, write_atomic
+from asrlsa.output import atomic_writer, whole_file, write_atomic
 from asrlsa.synthesis.script import NEGATIVES, Plan, plan_recording, plan_to_json
-from asrlsa.synthesis.sound import Samples
 from asrlsa.synthesis.spoken import main_tier
 from asrlsa.types import Participant, Utterance
 
@@ -160,7 +161,7 @@ def _made(
     more: Callable[[], bool],
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield recordings that were missing, in order of their numbers, while more are wanted."""
-    numbers = (number for number in _from(0) if number not in there)
+    numbers = (number for number in itertools.count() if number not in there)
     if jobs <= 1:
         _begin(studio, folder)
         while more():
@@ -189,12 +190,6 @@ def _in_order(
             yield number, future.result()
 
 
-def _from(number: int) -> Iterator[int]:
-    while True:
-        yield number
-        number += 1
-
-
 _voices: Any = None  # of this process
 
 
@@ -216,7 +211,7 @@ def _recording(folder: Path, settings: CorpusSettings, number: int) -> dict[str,
     part = {
         "number": number,
         **plan_to_json(plan),
-        "duration": round(len(heard.samples) / 16_000, 3),
+        "duration": round(len(heard.samples) / SAMPLE_RATE, 3),
         "utterances": utterances_of(plan, heard.times, settings.language),
     }
     write_atomic(folder / "gold" / f"{plan.id}.cha", gold_of(plan, heard.times, settings.language))
@@ -293,20 +288,13 @@ def write_flac(path: Path, samples: Samples) -> None:
     import av
     import numpy as np
 
-    beside = path.with_name(f".{path.stem}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with av.open(str(beside), "w", format="flac") as container:
-            track = container.add_stream("flac", rate=16_000, layout="mono", format="s16")
-            whole = np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16).reshape(1, -1)
-            frame = av.AudioFrame.from_ndarray(whole, format="s16", layout="mono")
-            frame.sample_rate = 16_000
-            for packet in (*track.encode(frame), *track.encode(None)):
-                container.mux(packet)
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise OutputError(f"{path}: can't be written ({error.strerror or error})") from None
+    with whole_file(path) as beside, av.open(str(beside), "w", format="flac") as container:
+        track = container.add_stream("flac", rate=SAMPLE_RATE, layout="mono", format="s16")
+        whole = np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(whole, format="s16", layout="mono")
+        frame.sample_rate = SAMPLE_RATE
+        for packet in (*track.encode(frame), *track.encode(None)):
+            container.mux(packet)
 
 
 def _write_tables(folder: Path, settings: CorpusSettings, parts: Mapping[int, Mapping[str, Any]]) -> None:

@@ -79,41 +79,44 @@ class Population:
 
 POPULATIONS: Final[Mapping[str, Population]] = MappingProxyType(
     {
-        "adult": Population(
-            "adult",
-            Rates(2.56, 1.03, 0.44, 0.1, 0.3, 1.2, 0.44, 0.2, 0.0),
-            another_copy=0.15,
-            between=(0.04, 0.35),
-            speed=(0.92, 1.22),
-            pause=4.0,
-        ),
-        "child": Population(
-            "child",
-            Rates(2.1, 1.3, 0.6, 0.4, 0.3, 1.4, 0.4, 0.15, 0.0),
-            another_copy=0.15,
-            between=(0.05, 0.45),
-            speed=(0.8, 1.08),
-            pause=6.0,
-            role="Target_Child",
-            child=True,
-        ),
-        "stutter": Population(
-            "stutter",
-            Rates(3.2, 3.3, 0.7, 4.9, 0.3, 1.1, 0.3, 1.9, 1.2),
-            another_copy=0.35,
-            between=(0.02, 0.2),
-            speed=(0.88, 1.12),
-            pause=4.0,
-            group="PWS",
-        ),
-        "aphasia": Population(
-            "aphasia",
-            Rates(6.5, 2.4, 1.2, 0.8, 2.6, 2.4, 0.9, 0.3, 0.0),
-            another_copy=0.25,
-            between=(0.08, 0.7),
-            speed=(0.74, 1.0),
-            pause=12.0,
-            group="aphasia",
-        ),
+        one.name: one
+        for one in (
+            Population(
+                "adult",
+                Rates(2.56, 1.03, 0.44, 0.1, 0.3, 1.2, 0.44, 0.2, 0.0),
+                another_copy=0.15,
+                between=(0.04, 0.35),
+                speed=(0.92, 1.22),
+                pause=4.0,
+            ),
+            Population(
+                "child",
+                Rates(2.1, 1.3, 0.6, 0.4, 0.3, 1.4, 0.4, 0.15, 0.0),
+                another_copy=0.15,
+                between=(0.05, 0.45),
+                speed=(0.8, 1.08),
+                pause=6.0,
+                role="Target_Child",
+                child=True,
+            ),
+            Population(
+                "stutter",
+                Rates(3.2, 3.3, 0.7, 4.9, 0.3, 1.1, 0.3, 1.9, 1.2),
+                another_copy=0.35,
+                between=(0.02, 0.2),
+                speed=(0.88, 1.12),
+                pause=4.0,
+                group="PWS",
+            ),
+            Population(
+                "aphasia",
+                Rates(6.5, 2.4, 1.2, 0.8, 2.6, 2.4, 0.9, 0.3, 0.0),
+                another_copy=0.25,
+                between=(0.08, 0.7),
+                speed=(0.74, 1.0),
+                pause=12.0,
+                group="aphasia",
+            ),
+        )
     }
 )

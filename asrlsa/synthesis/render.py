@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,13 +12,13 @@ from typing import Final
 
 import numpy as np
 
-from asrlsa.acoustics import coloured_noise, telephone
+from asrlsa.acoustics import Samples, coloured_noise, telephone
 from asrlsa.audio import SAMPLE_RATE
+from asrlsa.output import whole_file
 from asrlsa.synthesis import sound
 from asrlsa.synthesis.languages import load_language
 from asrlsa.synthesis.phonemes import Stretch, stretches
 from asrlsa.synthesis.script import Plan, Speaker, Turn
-from asrlsa.synthesis.sound import Samples
 from asrlsa.synthesis.voices import Synthesiser
 
 __all__ = ["Heard", "SpeechCache", "render"]
@@ -64,11 +63,8 @@ class SpeechCache:
         samples = self.voices.say(phonemes, speaker)
         peak = float(np.abs(samples).max()) if len(samples) else 0.0
         whole = np.round(samples * (32767 / max(1.0, peak))).astype(np.int16)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f"{name}.{os.getpid()}.tmp")
-        with beside.open("wb") as file:
+        with whole_file(path) as beside, beside.open("wb") as file:
             np.save(file, whole)
-        beside.replace(path)
         return np.asarray(whole.astype(np.float32) / 32767)
 
 

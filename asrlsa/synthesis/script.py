@@ -181,7 +181,7 @@ def _without_speech(
     )
     acoustics = _acoustics(chance)
     if acoustics.snr is None:
-        acoustics = Acoustics(acoustics.telephone, chance.uniform(0, 25), False, acoustics.room, acoustics.gain)
+        acoustics = replace(acoustics, snr=chance.uniform(0, 25))
     speaker = writer.speaker("PAR", "Participant", chance.random() < 0.3)
     return Plan(f"{language}{number:05d}", split, "none", (speaker,), turns, acoustics, chance.randrange(1 << 30), 1.0)
 
@@ -268,7 +268,7 @@ class _Writer:
         sentence = draw_sentence(table, kind, self.split, chance)
         if speaker == 0 and sentence.terminator == "." and chance.random() < _TWO_CLAUSES:
             other = draw_sentence(table, kind, self.split, chance)
-            sentence = joined(sentence, chance.choice(table.conjunctions), other)
+            sentence = joined(sentence, chance.choice(table.conjunctions), other, table)
         spoken = speak(sentence, who, factor, table, self.split, chance)
         if spoken.events:
             said.append(spoken)

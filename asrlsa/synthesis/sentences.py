@@ -86,12 +86,13 @@ def draw_sentence(language: SpokenLanguage, kind: str, split: str, chance: rando
     raise ConfigError(f"{language.code}.toml: no sentence of templates.{kind} falls to {split}; add templates")
 
 
-def joined(first: Sentence, conjunction: str, second: Sentence) -> Sentence:
+def joined(first: Sentence, conjunction: str, second: Sentence, language: SpokenLanguage) -> Sentence:
     """Return two sentences as one; a conjunction that the second begins with is not said twice."""
     words = list(second.words)
     link = conjunction.split()
+    links = {word for one in language.conjunctions for word in one.split()}
     skipped = 0
-    while words and words[0] in ("and", "then", "so", "but"):
+    while words and words[0] in links:
         words.pop(0)
         skipped += 1
     shift = len(first.words) + len(link) - skipped

@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from asrlsa.acoustics import coloured_noise
+from asrlsa.acoustics import Samples, coloured_noise
 from asrlsa.audio import SAMPLE_RATE
-
-Samples = npt.NDArray[np.float32]
 
 _FRAME = 480  # samples of 30 ms for WSOLA
 _SEARCH = 160  # samples of 10 ms by which a frame may be moved to fit

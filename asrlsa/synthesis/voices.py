@@ -17,10 +17,12 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
+from asrlsa.acoustics import Samples
+from asrlsa.audio import SAMPLE_RATE
 from asrlsa.errors import ModelError
 from asrlsa.output import claim
 from asrlsa.synthesis.script import Speaker
-from asrlsa.synthesis.sound import Samples, resampled, trimmed
+from asrlsa.synthesis.sound import resampled, trimmed
 
 __all__ = ["Studio", "Synthesiser", "voices_folder"]
 
@@ -67,7 +69,7 @@ class Studio:
             samples, rate = self._piper(phonemes, speed)
         else:
             samples, rate = self._kokoro(phonemes, speaker.voice, speed), _KOKORO_RATE
-        return trimmed(resampled(samples, rate / 16_000))
+        return trimmed(resampled(samples, rate / SAMPLE_RATE))
 
     def _once(self, name: str, make: Any) -> Any:
         if name not in self._loaded:

@@ -38,7 +38,7 @@ def kind_of(block: Block, following: Sequence[str], table: LanguageTable, preced
             return None
         if not words:
             return "fragment"
-    if _copies(words, following) or repeats(block, table, preceding):
+    if copied_phrase(words, following) or repeats(block, table, preceding):
         return "repetition"
     if len(words) <= LONGEST_RETRACING and (_begun_anew(words, following) or _taken_back(words, following, table)):
         return "retracing"
@@ -69,13 +69,12 @@ def _taken_back(words: Sequence[str], following: Sequence[str], table: LanguageT
     return all(any(g.start <= i <= g.end for g in groups) for i in range(len(words)))
 
 
-def _copies(words: Sequence[str], following: Sequence[str]) -> bool:
-    """Whether words are one or more copies of a phrase that follows."""
+def copied_phrase(words: Sequence[str], following: Sequence[str]) -> int:
+    """Return how long the phrase that follows is, in words, of which the words are one or more copies; 0 for none."""
     for size in range(1, len(words) + 1):
-        phrase = list(following[:size])
-        if len(words) % size == 0 and len(phrase) == size and list(words) == phrase * (len(words) // size):
-            return True
-    return False
+        if len(words) % size == 0 and list(words) == list(following[:size]) * (len(words) // size):
+            return size
+    return 0
 
 
 def disfluent_parts(

@@ -142,11 +142,8 @@ def _joined(
 
 def windows_of(opener: Opener, window_ms: Milliseconds) -> Iterator[Window]:
     """Yield the windows of a recording that hold speech; the same ones each time."""
-    windower = make_windower(window_ms)
     with opener() as blocks:
-        for block in blocks:
-            yield from windower.feed(block)
-        yield from windower.finish()
+        yield from make_windower(window_ms).windows(blocks)
 
 
 def _hear(window: Window, recogniser: LedRecogniser, options: ListenOptions) -> list[Word]:

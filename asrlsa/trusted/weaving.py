@@ -10,6 +10,7 @@ from asrlsa.disfluency.coding import groups_of
 from asrlsa.disfluency.items import Item, items_of
 from asrlsa.disfluency.repetitions import Group
 from asrlsa.language.tables import LanguageTable
+from asrlsa.trusted.blocks import copied_phrase
 from asrlsa.types import Word
 
 
@@ -82,10 +83,9 @@ def _coded(items: Sequence[Item], groups: Sequence[Group], first: int, last: int
 def _bracketed(items: Sequence[Item], loose: Sequence[int], after: Sequence[str]) -> list[Group]:
     """Bracket words that no rule of the coder took back: copies of what comes after them, or a retracing."""
     keys = [items[p].key for p in loose]
-    for size in range(1, len(keys) + 1):
-        if len(keys) % size == 0 and keys == list(after[:size]) * (len(keys) // size):
-            copies = range(0, len(keys), size)
-            return [Group(loose[first], loose[first + size - 1], "[/]") for first in copies]
+    if size := copied_phrase(keys, after):
+        copies = range(0, len(keys), size)
+        return [Group(loose[first], loose[first + size - 1], "[/]") for first in copies]
     return [Group(loose[0], loose[-1], "[//]")]
 
 

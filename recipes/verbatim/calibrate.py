@@ -31,19 +31,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from asrlsa.chat.build import build_transcript
 from asrlsa.config import TranscribeOptions
 from asrlsa.conversion import adapters
 from asrlsa.conversion.cached import converted
-from asrlsa.disfluency import code_utterance
 from asrlsa.evaluate import Evaluation, evaluate
-from asrlsa.language import spell_out
 from asrlsa.language.codes import whisper_code
 from asrlsa.model_weights import fingerprint
 from asrlsa.models import find_folder
 from asrlsa.speech.prompts import style_prompt
 from asrlsa.transcription import transcribe_folder
-from asrlsa.types import Participant, Utterance, Word
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+from recall import counted, reference
 
 STRENGTHS = (0.4, 0.6, 0.8, 1.0, 1.2, 1.4)
 TYPES = {
@@ -64,33 +63,10 @@ def rows_of(data: Path) -> Rows:
     found: Rows = {}
     for line in manifest.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
-        row["text"] = row.get("text") or row.get("text_verbatim")
-        if (row["text"] or row.get("chat")) and row.get("split", "dev") == "dev":
+        row["text_verbatim"] = re.sub(r"\[[^\]]*\]", "", row.get("text") or row.get("text_verbatim") or "")
+        if (row["text_verbatim"] or row.get("chat")) and row.get("split", "dev") == "dev":
             found.setdefault(manifest.parent / row["audio"], []).append(row)
     return found
-
-
-def plain(text: str) -> str:
-    """Write the marks of the Montreal Forced Aligner's recordings as words: ``<cutoff-X>`` is a fragment of X."""
-    text = re.sub(r"<cutoff-(\w)\w*>", r"\1-", text)
-    text = re.sub(r"<hes-(\w+)>", r"\1", text)
-    return re.sub(r"<unk>|\[[^\]]*\]", lambda found: "xxx" if found[0] == "<unk>" else "", text)
-
-
-def reference(name: str, rows: Sequence[dict[str, Any]], language: str) -> str:
-    """Return the CHAT of a recording's rows."""
-    utterances, codes = [], dict[str, str]()
-    for row in sorted(rows, key=lambda r: r["start"]):
-        code = codes.setdefault(str(row.get("speaker")), f"S{len(codes)}")
-        text = row.get("chat")
-        if text is None:
-            words = spell_out([Word(w) for w in plain(row["text"]).split()], language)
-            text = code_utterance(words, ".", language=language).text if words else ""
-        if text:
-            begin = round(row["start"] * 1000)
-            utterances.append(Utterance(code, text, begin, max(begin + 1, round(row["end"] * 1000))))
-    people = [Participant(code) for code in codes.values()]
-    return build_transcript(utterances, participants=people, languages=[language], media=name, wor=False).to_chat()
 
 
 class Calibration:
@@ -165,11 +141,7 @@ def figures(found: Evaluation) -> dict[str, Any]:
         for name in ("wer", "fluent_wer")
         if found.scores.get(name) is not None
     }
-    counts = {}
-    for name, kinds in TYPES.items():
-        rows = [file.kinds[kind] for file in found.files for kind in kinds]
-        counts[name] = [sum(column) for column in zip(*rows, strict=True)]
-    return {**rates, "events": counts}
+    return {**rates, "events": {name: list(counted(found, kinds)) for name, kinds in TYPES.items()}}
 
 
 def f1(result: dict[str, Any]) -> float:

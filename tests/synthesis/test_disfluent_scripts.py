@@ -193,7 +193,7 @@ def test_slots_are_where_they_were_filled():
     for slot in sentence.slots:
         assert " ".join(sentence.words[slot.start : slot.end]) in table.slots[slot.name]
     assert sentence.commas == {len(sentence.words) - 3}
-    both = joined(sentence, "and then", fill("then {animal} {hid}.", table, "story", random.Random(3)))
+    both = joined(sentence, "and then", fill("then {animal} {hid}.", table, "story", random.Random(3)), table)
     assert " ".join(both.words).count("then") == 1
     assert [" ".join(both.words[s.start : s.end]) for s in both.slots][-1] in table.slots["hid"]
 
