@@ -30,7 +30,7 @@ __all__ = ["CorpusSettings", "Progress", "make_corpus"]
 SETTINGS_NAME: Final = "settings.json"
 MANIFEST_NAME: Final = "manifest.jsonl"
 ENGINES: Final = ("auto", "kokoro", "piper")
-_VERSION: Final = 1  # of the sentences and rates: another number is another corpus
+_VERSION: Final = 2  # of the sentences and rates: another number is another corpus
 _EVERY: Final = 20  # recordings after which the manifests are written anew
 
 

@@ -23,6 +23,8 @@ _WITH_FILLER = 0.18  # probability that a filler stands between what is taken ba
 _PAUSE_AFTER = {"um": 0.75}  # um announces a longer delay than uh (Clark & Fox Tree 2002)
 _PAUSE_AFTER_OTHERS = 0.55
 _PAUSE_BEFORE = 0.4
+_CUT_OFF = 0.75  # share of fragments that are cut out of the spoken word; the others are said in phonemes
+_STOPS = frozenset("bdgkptcq")
 
 
 @dataclass(slots=True)
@@ -141,7 +143,7 @@ class _Maker:
         return self._repeat(i, 1)
 
     def _phrase(self, i: int) -> bool:
-        return self._repeat(i, 3 if self.chance.random() < 0.25 else 2)
+        return self._repeat(i, self.chance.choice((2, 2, 2, 3, 3, 4)))
 
     def _repeat(self, i: int, length: int) -> bool:
         end = i + length
@@ -151,7 +153,7 @@ class _Maker:
             return False  # "very very" is no repetition
         if any(self.before[p].filler for p in range(i + 1, end)) or set(range(i, end - 1)) & self.sentence.commas:
             return False
-        joined = self.chance.random() < 0.35
+        joined = self.chance.random() < 0.45
         for _ in range(self._copies()):
             copy = [Piece("word", word) for word in self.words[i:end]]
             if not joined:
@@ -166,28 +168,42 @@ class _Maker:
         if not self.before[i].filler and self.chance.random() < _WITH_FILLER:
             self.before[i].taken_back.append(([replace(self._filled_pause(True), comma=False)], ""))
 
-    def _fragment_of(self, word: str) -> str:
-        """Return the letters of a word's beginning, or an empty text where it can't be broken."""
+    def _fragment_of(self, word: str) -> tuple[str, float]:
+        """Return the letters of a word's beginning and how long they sound in s; an empty text where it can't be broken."""
         low = word.lower()
         if not low.isalpha() or len(low) < 3 or low[0] in self.language.silent:
-            return ""
+            return "", 0.0
         onset = next((letters for letters in self.language.onsets if low.startswith(letters)), "")
         if not onset:
             onset = low[0] if low[0] not in self.language.vowels else ""
+        chance = self.chance
         if not onset:
-            return low[0] if low[0] in "aeo" and len(low) > 4 else ""
-        if self.chance.random() < 0.2:  # up to and with the vowel
-            vowel = next((c for c in low[len(onset) : len(onset) + 1] if c in self.language.vowels), "")
-            longer = onset + vowel
-            if vowel and len(longer) < len(low) - 1 and longer not in self.language.function_words:
-                return longer
-        return onset
+            return (low[0], chance.uniform(0.08, 0.18)) if low[0] in "aeo" and len(low) > 4 else ("", 0.0)
+        # A stop is short; a fricative or a cluster takes longer.
+        seconds = chance.uniform(0.07, 0.14) if onset in _STOPS else chance.uniform(0.1, 0.19)
+        vowel = next((c for c in low[len(onset) : len(onset) + 1] if c in self.language.vowels), "")
+        longer = onset + vowel
+        if not vowel or len(longer) >= len(low) - 1 or chance.random() < 0.6:
+            return onset, seconds
+        closed = longer + low[len(longer) : len(longer) + 1]
+        if len(low) > 5 and closed[-1] not in self.language.vowels and chance.random() < 0.5:
+            longer, seconds = closed, seconds + chance.uniform(0.14, 0.22)
+        else:
+            seconds += chance.uniform(0.06, 0.12)
+        return (onset, 0.0) if longer in self.language.function_words else (longer, seconds)
 
     def _fragments(self, i: int, word: str, copies: int) -> list[Piece] | None:
-        letters = self._fragment_of(word)
+        letters, seconds = self._fragment_of(word)
         if not letters:
             return None
-        # Voices say a lone sound badly; so a fragment is always said in one go with what follows.
+        if seconds and self.chance.random() < _CUT_OFF:
+            return [
+                Piece("fragment", letters, target=word, cut=True, seconds=seconds, pause=self._gap())
+                for _ in range(copies)
+            ]
+        if len(letters) > 2 and letters not in self.language.onsets:
+            letters = letters[:-1]  # phonemes go as far as the vowel
+        # Voices say a lone sound badly; so a fragment in phonemes is always said in one go with what follows.
         one = Piece("fragment", letters, target=word, rest=self.chance.random() < 0.5)
         return [one for _ in range(copies)]
 
@@ -211,6 +227,8 @@ class _Maker:
             return False
         lead = [Piece("word", word) for word in words[:-1]]
         pieces[-1] = replace(pieces[-1], cut=True, pause=self._gap())
+        if lead and pieces[-1].seconds:
+            lead[-1] = replace(lead[-1], cut=True)
         self.before[i].taken_back.append((lead + pieces, "[//]" if lead else ""))
         self._editing(i)
         self.free[i] = False
@@ -310,6 +328,8 @@ class _Maker:
                     pieces[-1] = replace(pieces[-1], cut=True)
             pieces += insertion.filler
             for copy, code in insertion.taken_back:
+                if pieces and copy[0].kind == "fragment" and copy[0].seconds:
+                    pieces[-1] = replace(pieces[-1], cut=True)
                 if code:
                     groups.append(Group(len(pieces), len(pieces) + len(copy), code))
                 pieces += copy

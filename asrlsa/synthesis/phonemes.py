@@ -30,6 +30,7 @@ class Stretch:
         block: s of silence before a tense onset.
         filler: Length in s of a filler that stands alone; 0 where there is none.
         broken: It ends in a fragment, and is broken off hard.
+        cut_off: s after which the voice is cut off; 0 lets it finish. What it says begins with the word cut off.
     """
 
     phonemes: str
@@ -39,6 +40,7 @@ class Stretch:
     block: float = 0.0
     filler: float = 0.0
     broken: bool = False
+    cut_off: float = 0.0
 
 
 def stretches(
@@ -50,7 +52,13 @@ def stretches(
     for i, piece in enumerate(spoken.pieces):
         part.append(piece)
         last = i + 1 == len(spoken.pieces)
-        if piece.cut or last:
+        if len(part) == 1 and piece.kind == "fragment" and piece.seconds and piece.cut:
+            # Cut out of the word as it is said in a sentence, which no voice says in phonemes as well.
+            after = [p.text for p in spoken.pieces[i + 1 : i + 4] if p.kind == "word" and not p.text.endswith("@l")]
+            words = after if after[:1] == [piece.target] else [piece.target, *after]
+            found.append(Stretch(phonemise(" ".join(words), accent).strip(), piece.pause, cut_off=piece.seconds))
+            part = []
+        elif piece.cut or last:
             found.append(_stretch(part, spoken.terminator if last else "", language, accent, phonemise, chance))
             part = []
     return found
@@ -107,17 +115,19 @@ def _letter(letter: str, language: SpokenLanguage, accent: str, phonemise: Phone
 
 def _fragment(piece: Piece, accent: str, phonemise: Phonemise, chance: random.Random) -> str:
     whole = phonemise(piece.target, accent).strip()
-    with_vowel = not any(letter in "bcdfghjklmnpqrstvwxz" for letter in piece.text[-1:])
-    return fragment_phonemes(whole, vowel=with_vowel, schwa=chance.random() < _SCHWA)
+    consonant = [letter in "bcdfghjklmnpqrstvwxz" for letter in piece.text]
+    closed = consonant[-1] and not all(consonant)
+    return fragment_phonemes(whole, vowel=not all(consonant), closed=closed, schwa=chance.random() < _SCHWA)
 
 
-def fragment_phonemes(whole: str, *, vowel: bool, schwa: bool) -> str:
+def fragment_phonemes(whole: str, *, vowel: bool, schwa: bool, closed: bool = False) -> str:
     """Return the beginning of a word: its first consonants, with its first vowel or a schwa.
 
     Args:
         whole: The word in IPA.
         vowel: Take the first vowel too; a word that begins with a vowel gives that in any case.
         schwa: End consonants in a schwa; without it they are said as the voice can.
+        closed: Take the sound after the vowel too.
     """
     sounds = whole.translate(_MARKS)
     onset = next((i for i, sound in enumerate(sounds) if sound in _VOWELS), len(sounds))
@@ -125,5 +135,5 @@ def fragment_phonemes(whole: str, *, vowel: bool, schwa: bool) -> str:
         end = onset + 1
         while end < len(sounds) and sounds[end] == "ː":
             end += 1
-        return sounds[:end]
+        return sounds[: end + closed]
     return sounds[:onset] + ("ə" if schwa else "")

@@ -90,7 +90,7 @@ def _utterance(turn: Turn, speaker: Speaker, language: str, voices: Synthesiser,
         # A hesitation is said slowly, rather than made longer afterwards.
         slow = speaker if not stretch.filler else replace(speaker, speed=speaker.speed * _HESITATING[speaker.engine])
         samples = sound.resampled(voices.say(stretch.phonemes, slow), speaker.pitch)
-        samples = _shaped(samples, stretch, chance)
+        samples = _shaped(samples, stretch, speaker.speed, chance)
         if stretch.block:
             parts.append(np.zeros(int(stretch.block * SAMPLE_RATE), np.float32))
         parts += [samples, np.zeros(int(stretch.pause * SAMPLE_RATE / 1000), np.float32)]
@@ -99,8 +99,12 @@ def _utterance(turn: Turn, speaker: Speaker, language: str, voices: Synthesiser,
     return np.asarray(whole * (_LEVEL * 10 ** (speaker.level / 20) / level if level else 0.0), dtype=np.float32)
 
 
-def _shaped(samples: Samples, stretch: Stretch, chance: random.Random) -> Samples:
+def _shaped(samples: Samples, stretch: Stretch, speed: float, chance: random.Random) -> Samples:
     """Give a stretch its length and melody."""
+    if stretch.cut_off:
+        # Two copies of one sound differ; the glottis closes fast.
+        samples = sound.resampled(samples, chance.uniform(0.96, 1.05))
+        return sound.broken_off(samples, stretch.cut_off / speed)
     if stretch.filler and len(samples):
         factor = stretch.filler * SAMPLE_RATE / len(samples)
         samples = sound.stretched(samples, min(_LONGEST, max(_SHORTEST, factor)))

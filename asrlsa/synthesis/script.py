@@ -22,12 +22,12 @@ from asrlsa.synthesis.spoken import Spoken
 __all__ = ["BLOCK", "NEGATIVES", "Acoustics", "Plan", "Speaker", "Turn", "plan_recording"]
 
 BLOCK: Final = 20
-NEGATIVES: Final = frozenset(("fluent", "doubles", "holding", "letters"))  # kinds of hard negatives
+NEGATIVES: Final = frozenset(("fluent", "doubles", "holding", "letters", "short"))  # kinds of hard negatives
 _DEV, _TEST, _SILENT = 0, 1, 2  # places in a block, before it is shuffled
 _SHARE = 0.36  # share of utterances that are hard negatives: about as many as hold a disfluency
 _TWO_CLAUSES = 0.45  # share of utterances of the main speaker that join two sentences
 _SAME_WORDS = 0.5  # share of those that say fluently what was said with disfluencies before
-_WORD_SECONDS = 0.36  # s a word and what goes with it takes, about
+_WORD_SECONDS = 0.29  # s a word and what goes with it takes, about
 _LONGEST_OVERLAP = 0.28  # s by which turns may overlap; `asrlsa prepare` leaves out what overlaps by more than 0.3 s
 
 
@@ -236,7 +236,7 @@ class _Writer:
         factors = [chance.gammavariate(3.0, 1 / 3.0) for _ in speakers]  # people differ more than chance alone does
         turns: list[Turn] = []
         said: list[Spoken] = []  # with disfluencies, and not yet fluently
-        seconds, target = 0.0, chance.uniform(20.0, 28.0)
+        seconds, target = 0.0, chance.uniform(25.0, 28.0)
         while seconds < target:
             asks = 0.8 if not turns else 0.4 if turns[-1].speaker == 0 else 0.08
             speaker = 1 if dialogue and chance.random() < asks else 0

@@ -28,7 +28,8 @@ class Piece:
         cut: The voice is begun anew after it.
         rest: The voice pauses after it in its own way, as at a comma.
         effect: ``held`` (its first sound), ``drawn`` (its last sound), ``block`` or empty.
-        seconds: Length of a filler or of a sound that is held; 0 leaves it to the voice.
+        seconds: Length of a filler or of a sound that is held; 0 leaves it to the voice. Of a fragment, when its word
+            is cut off; 0 has the voice say its sounds.
     """
 
     kind: str
@@ -81,24 +82,26 @@ def settled(pieces: Sequence[Piece]) -> list[Piece]:
         last = said[end - 1]
         said[end - 1] = replace(last, cut=False, rest=last.pause > 0 or last.rest, pause=0, comma=False)
 
-    def lone_filler(start: int, end: int) -> bool:
-        return end - start == 1 and said[start].kind == "filler"
+    def alone(start: int, end: int) -> bool:
+        """Say whether it is a filler, or a word that is cut off: both may be short."""
+        one = said[start]
+        return end - start == 1 and (one.kind == "filler" or (one.kind == "fragment" and one.seconds > 0))
 
     start = 0
     for number, end in enumerate([*bounds, len(pieces)]):
         part = said[start:end]
         after = bounds[number + 1] if number + 1 < len(bounds) else len(pieces)
-        if lone_filler(start, end) or sum(len(piece.text) for piece in part) >= _SHORT_STRETCH:
+        if alone(start, end) or sum(len(piece.text) for piece in part) >= _SHORT_STRETCH:
             start = end
             continue
         if end < len(pieces) and said[end].effect not in ("held", "block"):
-            if lone_filler(end, after):
+            if alone(end, after):
                 said[end] = replace(said[end], seconds=0.0)
             join(end)
             continue  # the joined part may still be short
         before = said[start - 1] if start else None
         if before is not None and part[0].effect not in ("held", "block"):
-            if before.kind == "filler":
+            if before.kind != "word":
                 said[start - 1] = replace(before, seconds=0.0)
             join(start)
         start = end
