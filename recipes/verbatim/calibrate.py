@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import shutil
 import sys
 import tempfile
@@ -31,42 +30,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from asrlsa.config import TranscribeOptions
 from asrlsa.conversion import adapters
 from asrlsa.conversion.cached import converted
-from asrlsa.evaluate import Evaluation, evaluate
+from asrlsa.evaluate import evaluate
 from asrlsa.language.codes import whisper_code
 from asrlsa.model_weights import fingerprint
 from asrlsa.models import find_folder
 from asrlsa.speech.prompts import style_prompt
-from asrlsa.transcription import transcribe_folder
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
-from recall import counted, reference
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from measuring import TYPES as ALL_TYPES
+from measuring import add_rows, figures, hear, manifest_of, rows_of
 
 STRENGTHS = (0.4, 0.6, 0.8, 1.0, 1.2, 1.4)
-TYPES = {
-    "fillers": ("filled_pause",),
-    "repetitions": ("word_repetition", "phrase_repetition"),
-    "fragments": ("fragment", "part_word_repetition"),
-}
-Rows = dict[Path, list[dict[str, Any]]]
-
-
-def rows_of(data: Path) -> Rows:
-    """Return the dev rows of a manifest by recording."""
-    manifest = data
-    if data.is_dir():
-        manifest = next((data / n for n in ("dev.jsonl", "manifest.jsonl") if (data / n).exists()), data / "dev.jsonl")
-    if not manifest.exists():
-        sys.exit(f"{manifest}: there is no such manifest")
-    found: Rows = {}
-    for line in manifest.read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
-        row["text_verbatim"] = re.sub(r"\[[^\]]*\]", "", row.get("text") or row.get("text_verbatim") or "")
-        if (row["text_verbatim"] or row.get("chat")) and row.get("split", "dev") == "dev":
-            found.setdefault(manifest.parent / row["audio"], []).append(row)
-    return found
+TYPES = {name: ALL_TYPES[name] for name in ("fillers", "repetitions", "fragments")}
 
 
 class Calibration:
@@ -94,16 +71,14 @@ class Calibration:
 
     def _add(self, kind: str, data: Path, links: Path, every: int) -> None:
         """Link recordings under names that are unique over all sets, and write their references."""
-        rows = rows_of(data)
-        (self.work / "references" / kind).mkdir(parents=True, exist_ok=True)
+        rows = rows_of(manifest_of(data, ("dev.jsonl", "manifest.jsonl")), "dev", default="dev")
+        references = self.work / "references" / kind
+        references.mkdir(parents=True, exist_ok=True)
         links.mkdir()
-        for audio in sorted(rows)[::every]:
-            name = f"{links.name}-{audio.stem}"
-            link = links / f"{name}{audio.suffix}"
-            link.symlink_to(audio.resolve())
-            self.recordings.setdefault(kind, []).append(link)
-            text = reference(name, rows[audio], self.language)
-            (self.work / "references" / kind / f"{name}.cha").write_text(text, encoding="utf-8")
+        chosen = {audio: rows[audio] for audio in sorted(rows)[::every]}
+        made = add_rows(chosen, links, references, self.language)
+        if made:
+            self.recordings.setdefault(kind, []).extend(made)
 
     def measure(self, strength: float | None, prompted: bool) -> None:
         """Measure one configuration, unless that was done; None is the base as it is."""
@@ -117,31 +92,13 @@ class Calibration:
         for kind, paths in self.recordings.items():
             hypotheses = self.work / "hypotheses" / kind
             shutil.rmtree(hypotheses, ignore_errors=True)
-            options = TranscribeOptions(
-                model=str(folder),
-                offline=True,
-                language=self.language,
-                prompt=(style_prompt(whisper_code(self.language)) or "") if prompted else "",
-                threads=self.threads,
-            )
-            outcome = transcribe_folder(paths, out=hypotheses, options=options)
-            if outcome.failed:
-                sys.exit(f"{outcome.failed[0]} could not be transcribed; see {outcome.log}")
-            found[kind] = figures(evaluate(hypotheses, self.work / "references" / kind))
+            prompt = (style_prompt(whisper_code(self.language)) or "") if prompted else ""
+            hear(paths, hypotheses, folder, self.language, prompt, self.threads)
+            found[kind] = figures(evaluate(hypotheses, self.work / "references" / kind), TYPES)
         found["seconds"] = round(time.perf_counter() - begin, 1)
         self.results.append(found)
         text = json.dumps({**self.head, "results": self.results}, indent=1)
         self.out.write_text(text + "\n", encoding="utf-8")
-
-
-def figures(found: Evaluation) -> dict[str, Any]:
-    """Return word error rates with their intervals, and for each type the events matched, said and written."""
-    rates = {
-        name: {"value": found.scores[name], "interval": found.intervals[name]}
-        for name in ("wer", "fluent_wer")
-        if found.scores.get(name) is not None
-    }
-    return {**rates, "events": {name: list(counted(found, kinds)) for name, kinds in TYPES.items()}}
 
 
 def f1(result: dict[str, Any]) -> float:
