@@ -182,7 +182,7 @@ def _in_order(
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     waiting: list[tuple[int, Future[dict[str, Any]]]] = []
     while more() or waiting:
-        while more() and len(waiting) < jobs:
+        while more() and len(waiting) < 2 * jobs:  # nobody waits for the one before
             number = next(numbers)
             waiting.append((number, pool.submit(_recording, folder, settings, number)))
         if waiting:
@@ -306,7 +306,7 @@ def _write_tables(folder: Path, settings: CorpusSettings, parts: Mapping[int, Ma
                 if row["text"]:
                     file.write(json.dumps(row, ensure_ascii=False) + "\n")
     for split in MANIFESTS:
-        write_rows(folder / f"{split}.jsonl", _rows(folder, (p for p in ordered if p["split"] == split)))
+        write_rows(folder / f"{split}.jsonl", rows_of_parts(folder, (p for p in ordered if p["split"] == split)))
     with atomic_writer(folder / "recordings.jsonl") as file:
         for part in ordered:
             one = {key: value for key, value in part.items() if key != "utterances"}
@@ -315,7 +315,8 @@ def _write_tables(folder: Path, settings: CorpusSettings, parts: Mapping[int, Ma
     write_atomic(folder / "LICENCES", _licences(settings))
 
 
-def _rows(folder: Path, parts: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
+def rows_of_parts(folder: Path, parts: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
+    """Yield the rows of recordings, by their parts, as `asrlsa finetune` reads them."""
     for part in parts:
         for i, one in enumerate(part["utterances"]):
             yield Row(

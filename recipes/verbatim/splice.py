@@ -23,13 +23,13 @@ def main() -> int:
     parser.add_argument("data", type=Path, metavar="DATA", help="folder with manifest.jsonl and its recordings")
     parser.add_argument("out", type=Path, metavar="OUT", help="where the result is written")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--copies", type=int, default=2, help="times that each clip is used for train (2)")
+    parser.add_argument("--copies", type=int, default=3, help="times that each clip is used for train (3)")
     parser.add_argument("--language", default="eng", help="ISO 639-3 code of a language file (eng)")
     given = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
     from asrlsa.errors import AsrlsaError
-    from asrlsa.synthesis.splicing import SpliceSettings, make_spliced
+    from asrlsa.synthesis.splice_corpus import SpliceSettings, make_spliced
 
     begin = time.monotonic()
     try:

@@ -15,23 +15,11 @@ from asrlsa.corpora.targets import coded_target
 from asrlsa.errors import ConfigError, ManifestError, OutputError
 from asrlsa.language.tables import language_table
 from asrlsa.manifest import Row, read_rows
-from asrlsa.synthesis import splicing
+from asrlsa.synthesis import splice_corpus, splicing
 from asrlsa.synthesis.corpus import write_flac
 from asrlsa.synthesis.languages import load_language
-from asrlsa.synthesis.splicing import (
-    Clip,
-    Splicer,
-    SpliceSettings,
-    dev_speakers,
-    heard,
-    make_spliced,
-    noise,
-    quiet_place,
-    quietest,
-    said,
-    train_rows,
-    word_spans,
-)
+from asrlsa.synthesis.splice_corpus import SpliceSettings, dev_speakers, make_spliced, train_rows
+from asrlsa.synthesis.splicing import Clip, Splicer, heard, noise, quiet_place, quietest, said, word_spans
 from asrlsa.synthesis.spoken import main_tier
 from asrlsa.types import Span
 
@@ -193,7 +181,7 @@ def test_times_are_refused_where_they_can_not_be_right():
 
 @pytest.fixture
 def data(tmp_path, monkeypatch):
-    monkeypatch.setattr(splicing, "WordAligner", Aligner)
+    monkeypatch.setattr(splice_corpus, "WordAligner", Aligner)
     folder = tmp_path / "data"
     rows = []
     for n in range(9):
@@ -217,7 +205,7 @@ def test_a_folder_is_made_of_train_alone_and_the_same_each_time(data, tmp_path):
     by_split = {split: {row["speaker"] for row in rows if row["split"] == split} for split in ("train", "dev")}
     assert by_split["train"] | by_split["dev"] == {f"s{n}" for n in range(1, 9)}
     assert len(by_split["dev"]) == 1
-    assert Counter(row["split"] for row in rows) == {"train": 2 * 7 * 6, "dev": 6}
+    assert Counter(row["split"] for row in rows) == {"train": 3 * 7 * 6, "dev": 6}
     for row in rows:
         prompt = coded_target(row["chat"]).fluent
         assert prompt.lower() in {text.lower() for text in SENTENCES}

@@ -35,7 +35,7 @@ RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 TOMLS = sorted(RECIPES.glob("*/*.toml"))
 WANTED = {
     "quickstart",
-    "verbatim-base",
+    "verbatim",
     "child-speech",
     "chat-corpus",
     "large-lora-gpu",

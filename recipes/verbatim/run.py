@@ -1,0 +1,343 @@
+"""The verbatim adapters that come with asrlsa, from nothing: corpus, training, strength, figures, package.
+
+    pip install torch==2.13.0 && pip install -e '.[starter,train,synthesis]'
+    python recipes/verbatim/run.py all ../shared/data WORK
+
+Each step can be run alone, and what is there is not made again, so the same command goes on after an interruption:
+
+- corpus: WORK/corpus (disfluent synthetic speech, ``corpus.py``), WORK/spliced (the children of DATA/child_read whose
+  split is train, made disfluent with scissors, ``splice.py``), WORK/meetings (DATA/synthetic, split train), and
+  WORK/data, which joins them. What is absent from DATA is said and left out.
+- train: ``asrlsa finetune lora.toml`` (and ``s2lora.toml``) for each model into WORK/MODEL-METHOD.
+- choose: the strength, on dev data alone (``calibrate.py``).
+- evaluate: figures of every system on every group (``evaluate.py``) into results/.
+- ablate: tiny.en without one ingredient after the other, shorter, into results/ablation/.
+- package: the adapters of ``--ship`` into asrlsa/speech/data/verbatim, with their cards.
+
+``--language spa`` does the same for Spanish voices with base; DATA is then not used, and nothing is packaged.
+WORK/minutes.json says how long each step took.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+HERE: Final = Path(__file__).resolve().parent
+ROOT: Final = HERE.parents[1]
+METHODS: Final = ("lora", "s2lora")
+STEPS: Final = ("corpus", "train", "choose", "evaluate", "ablate", "package")
+PROMPTED: Final = ("--set", "data.prompt_share=1")
+# Each ablation: what is said to asrlsa finetune, and which rows are left out.
+ABLATIONS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
+    "all": ((), ""),
+    "without-spliced": ((), "spliced"),
+    "without-meetings": ((), "meetings"),
+    "without-synthetic": ((), "corpus"),
+    "without-negatives": ((), "negatives"),
+    "without-fragments": ((), "fragments"),
+    "with-kl": (("--set", "loss.kl=0.5", "--set", "loss.fluent={work}/spliced/fluent.jsonl"), ""),
+    "with-prompt": (PROMPTED, ""),
+    "decoder-only": (("--train", "decoder"), ""),
+    "encoder-only": (("--set", 'method.targets=["encoder"]'), ""),
+    "s2lora": (("--set", "method.method=s2lora", "--set", "method.r=32", "--set", "train.lr=3e-3"), ""),
+    "rank-2": (("--set", "method.r=2"), ""),
+    "half-the-data": ((), "half"),
+}
+LICENCES: Final = (
+    "synthetic voices: Kokoro-82M (Apache-2.0), Piper en_US-joe (CC0 data); meeting sentences: AMI (CC BY 4.0); "
+    "reading children: speechocean762 (free for commercial and non-commercial use); base: OpenAI Whisper (MIT)"
+)
+LIMITS: Final = (
+    "Limits: trained on synthetic voices and on children reading, not on people who stutter or have aphasia. Fillers "
+    "are found best; fragments and part-word repetitions are missed or misheard often; blocks and prolongations are "
+    "not written at all. Correct a transcript before you count."
+)
+
+
+def main() -> None:
+    """Run the steps that are asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("step", choices=(*STEPS, "all"))
+    parser.add_argument("data", type=Path, metavar="DATA", help="folder of recordings with manifests")
+    parser.add_argument("work", type=Path, metavar="WORK", help="where everything is made")
+    parser.add_argument("--language", default="eng", help="ISO 639-3 code (eng)")
+    parser.add_argument("--minutes", type=float, default=245.0, help="synthetic speech (245)")
+    parser.add_argument("--kokoro", type=float, default=0.45, help="share of Kokoro's voices in it (0.45)")
+    parser.add_argument("--models", nargs="+", default=None, help="base and tiny.en; base alone for other languages")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--ship", default="lora", choices=METHODS, help="the method whose adapters are packaged (lora)")
+    parser.add_argument("--ablations", nargs="+", choices=tuple(ABLATIONS), default=list(ABLATIONS))
+    parser.add_argument("--jobs", type=int, default=2, help="processes that speak (2)")
+    parser.add_argument("--threads", type=int, default=0, help="of training and of recognition; 0 is all")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="passed on to asrlsa finetune")
+    given = parser.parse_args()
+    given.models = given.models or (["base", "tiny.en"] if given.language == "eng" else ["base"])
+    given.work.mkdir(parents=True, exist_ok=True)
+    run = Run(given)
+    for step in STEPS if given.step == "all" else (given.step,):
+        getattr(run, step)()
+
+
+class Run:
+    """One run of the recipe."""
+
+    def __init__(self, given: argparse.Namespace) -> None:
+        self.given = given
+        self.data, self.work = Path(given.data), Path(given.work)
+        self.english = given.language == "eng"
+
+    def corpus(self) -> None:
+        """Make all speech that is learnt from, and join its manifests."""
+        given, work = self.given, self.work
+        engine = ["--kokoro", str(given.kokoro)] if self.english else ["--engine", "kokoro"]
+        self._timed(
+            "corpus",
+            HERE / "corpus.py",
+            work / "corpus",
+            *("--minutes", given.minutes, "--language", given.language, "--jobs", given.jobs, *engine),
+        )
+        if self.english and self._there("child_read"):
+            self._timed("spliced", HERE / "splice.py", self.data / "child_read", work / "spliced")
+        if self.english and self._there("synthetic") and not (work / "meetings" / "train.jsonl").exists():
+            manifest = self.data / "synthetic" / "manifest.jsonl"
+            self._asrlsa("prepare", manifest, "-o", work / "meetings", "--split", "source", "--text", "both", "-q")
+        join(work, work / "data", "")
+
+    def train(self) -> None:
+        """Train one adapter for each model and method."""
+        for model in self.given.models:
+            for method in self.given.methods:
+                settings = ["--data", self.work / "data", "--base", model]
+                self._finetune(f"{model}-{method}", HERE / f"{method}.toml", settings)
+
+    def choose(self) -> None:
+        """Find the strength of each adapter on dev data."""
+        for model, method in self._trained():
+            out = self.work / f"{model}-{method}" / "calibrate.json"
+            prompts = "no" if method_prompt(out.parent) is None else "yes"
+            sets = [self.work / name for name in ("corpus", "spliced") if (self.work / name / "dev.jsonl").exists()]
+            self._timed(
+                f"choose-{model}-{method}",
+                HERE / "calibrate.py",
+                out.parent / "adapter",
+                *("--base", model, "--disfluent", *sets, "--prompts", prompts, "--language", self.given.language),
+                *("--threads", self.given.threads, "-o", out),
+            )
+
+    def evaluate(self) -> None:
+        """Measure every system on every group."""
+        systems = []
+        for model in self.given.models:
+            systems += [f"{model}-stock={model},prompt=no", f"{model}-prompt={model},prompt=yes"]
+        for model, method in self._trained():
+            folder = self.work / f"{model}-{method}"
+            systems.append(f"{model}-{method}={model},adapter={folder / 'adapter'},strength={strength_of(folder)}")
+        self._measure(HERE / "results" / self.given.language, systems, ("real", "synthetic", "samples", "fluent"))
+
+    def ablate(self) -> None:
+        """Train tiny.en without one ingredient after the other; all get the same number of steps."""
+        systems = ["stock=tiny.en,prompt=no", "prompt=tiny.en,prompt=yes"]
+        for name in self.given.ablations:
+            settings, left_out = ABLATIONS[name]
+            data = self.work / (f"data-without-{left_out}" if left_out else "data")
+            join(self.work, data, left_out)
+            filled = [text.format(work=self.work) for text in settings]
+            common = ["--data", data, "--base", "tiny.en", "--steps", "110", "--set", "train.eval_every=55", *filled]
+            self._finetune(f"ablation-{name}", HERE / "lora.toml", common)
+            prompt = "no" if settings != PROMPTED else "yes"
+            systems.append(f"{name}=tiny.en,adapter={self.work / f'ablation-{name}' / 'adapter'},prompt={prompt}")
+        self._measure(HERE / "results" / "ablation", systems, ("dev", "real", "fluent"))
+
+    def package(self) -> None:
+        """Put the adapters into the package, in float16, with cards."""
+        if not self.english:
+            return
+        for model in self.given.models:
+            run = self.work / f"{model}-{self.given.ship}"
+            results = HERE / "results" / "eng" / f"{model}-{self.given.ship}.json"
+            home = ROOT / "asrlsa" / "speech" / "data" / "verbatim" / model
+            packed(run, json.loads(results.read_text(encoding="utf-8")), home)
+
+    def _trained(self) -> Iterator[tuple[str, str]]:
+        for model in self.given.models:
+            for method in self.given.methods:
+                if (self.work / f"{model}-{method}" / "adapter" / "asrlsa.json").exists():
+                    yield model, method
+
+    def _there(self, name: str) -> bool:
+        there = (self.data / name / "manifest.jsonl").exists()
+        if not there:
+            print(f"{self.data / name}: is not there, left out", flush=True)
+        return there
+
+    def _measure(self, out: Path, systems: Sequence[str], groups: Sequence[str]) -> None:
+        dev = ["--dev", self.work / "spliced"] if (self.work / "spliced" / "dev.jsonl").exists() else []
+        self._timed(
+            f"evaluate-{out.name}",
+            HERE / "evaluate.py",
+            self.data,
+            *("--corpus", self.work / "corpus", *dev, "-o", out, "--groups", ",".join(groups)),
+            *("--language", self.given.language, "--threads", self.given.threads, *systems),
+        )
+
+    def _finetune(self, name: str, recipe: Path, arguments: Sequence[Any]) -> None:
+        out = self.work / name
+        if (out / "adapter" / "asrlsa.json").exists():
+            return
+        resume = ["--resume"] if (out / "recipe.toml").exists() else []
+        extra = [part for text in self.given.set for part in ("--set", text)]
+        threads = ["--set", f"train.threads={self.given.threads}", "--set", f"train.precision={precision()}"]
+        begin = time.monotonic()
+        self._asrlsa("finetune", recipe, *arguments, *threads, *extra, "-o", out, *resume)
+        self._note(name, begin)
+
+    def _asrlsa(self, *arguments: Any) -> None:
+        self._called([sys.executable, "-m", "asrlsa", *map(str, arguments)])
+
+    def _timed(self, name: str, script: Path, *arguments: Any) -> None:
+        begin = time.monotonic()
+        self._called([sys.executable, str(script), *map(str, arguments)])
+        self._note(name, begin)
+
+    def _called(self, command: Sequence[str]) -> None:
+        print(f"== {' '.join(command[1:])}", flush=True)
+        done = subprocess.run(command, check=False)
+        if done.returncode:
+            sys.exit(f"{Path(command[1]).name} ended with {done.returncode}; the same command goes on")
+
+    def _note(self, name: str, begin: float) -> None:
+        """Add up how long a step took, over interruptions."""
+        path = self.work / "minutes.json"
+        there = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        there[name] = round(there.get(name, 0.0) + (time.monotonic() - begin) / 60, 1)
+        path.write_text(json.dumps(there, indent=1) + "\n", encoding="utf-8")
+
+
+def precision() -> str:
+    """Return the faster arithmetic: bfloat16 on a GPU and on CPUs that have it, several times slower on the others."""
+    flags = Path("/proc/cpuinfo")
+    has = flags.exists() and re.search(r"\b(avx512_bf16|amx_bf16)\b", flags.read_text(encoding="utf-8"))
+    return "bfloat16" if has else "auto"
+
+
+def join(work: Path, out: Path, left_out: str) -> None:
+    """Join the manifests of train and dev; what is left out is a folder, or hard negatives, or half of the rows."""
+    from asrlsa.manifest import read_rows, write_rows
+
+    negatives = set(_negatives(work)) if left_out == "negatives" else set()
+    for split in ("train", "dev"):
+        rows: list[Any] = []
+        for name in ("corpus", "meetings", "spliced"):
+            manifest = work / name / f"{split}.jsonl"
+            if not manifest.exists() or (split == "train" and name == left_out):
+                continue
+            rows += [replace(row, id=f"{name}-{row.id}") for row in read_rows(manifest)]
+        if split == "train":
+            rows = list(_kept(rows, keep_of(left_out, negatives)))
+        write_rows(out / f"{split}.jsonl", rows)
+
+
+def keep_of(left_out: str, negatives: set[str]) -> Callable[[Any], bool]:
+    """Return what says whether a row stays."""
+    if left_out == "negatives":
+        return lambda row: row.id not in negatives
+    if left_out == "fragments":
+        return lambda row: "- " not in row.text
+    if left_out == "half":
+        return lambda row: hash_of(row.audio.name) % 2 == 0
+    return lambda row: True
+
+
+def hash_of(text: str) -> int:
+    """Return a number that is the same in every run."""
+    import zlib
+
+    return zlib.crc32(text.encode())
+
+
+def _kept(rows: Sequence[Any], keep: Callable[[Any], bool]) -> Iterator[Any]:
+    """Yield the rows that stay; the sound of a row that does not is cut out of the windows."""
+    gone: Path | None = None
+    for row in rows:
+        if not keep(row):
+            gone = row.audio
+            continue
+        yield replace(row, joins=False) if row.audio == gone else row
+        gone = None
+
+
+def _negatives(work: Path) -> Iterator[str]:
+    from asrlsa.synthesis.script import NEGATIVES
+
+    for part in sorted((work / "corpus" / "parts").glob("*.json")):
+        found = json.loads(part.read_text(encoding="utf-8"))
+        for i, row in enumerate(found["utterances"]):
+            if row["kind"] in NEGATIVES:
+                yield f"corpus-{found['id']}-{i:02d}"
+
+
+def strength_of(run: Path) -> float:
+    """Return the strength with the best F1 on dev, the weaker of equal ones."""
+    found = json.loads((run / "calibrate.json").read_text(encoding="utf-8"))["results"]
+    from calibrate import f1
+
+    tried = [result for result in found if result["strength"] is not None]
+    return float(max(tried, key=lambda result: (round(f1(result), 3), -result["strength"]))["strength"])
+
+
+def method_prompt(run: Path) -> str | None:
+    """Return the prompt of an adapter's card, or None."""
+    from asrlsa.model_card import read_card
+
+    card = read_card(run / "adapter")
+    return card.prompt or None if card is not None else None
+
+
+def packed(run: Path, results: dict[str, Any], home: Path) -> None:
+    """Write an adapter in float16 with a card that says what it is."""
+    from safetensors.numpy import load_file, save_file
+
+    from asrlsa.conversion import adapters
+    from asrlsa.model_card import read_card, write_card
+
+    card = read_card(run / "adapter")
+    if card is None:
+        sys.exit(f"{run / 'adapter'}: has no card")
+    home.mkdir(parents=True, exist_ok=True)
+    arrays = {key: value.astype(np.float16) for key, value in load_file(run / "adapter" / adapters.WEIGHTS).items()}
+    save_file(arrays, home / adapters.WEIGHTS)
+    (home / adapters.CONFIG).write_bytes((run / "adapter" / adapters.CONFIG).read_bytes())
+    scores: dict[str, float] = {}
+    for group, name in (("real", "real"), ("synthetic", "synthetic")):
+        found = results["groups"].get(group)
+        for kind, (matched, said, written) in (found or {"events": {}})["events"].items():
+            if said:
+                scores[f"{name}_{kind}_recall"] = round(100 * matched / said, 1)
+                scores[f"{name}_{kind}_precision"] = round(100 * matched / max(1, written), 1)
+        if found:
+            scores[f"{name}_wer"] = round(found["wer"]["value"], 1)
+    about = {
+        **card.data,
+        "what": "synthetic disfluent speech; children reading, made disfluent by splicing; meeting sentences spoken by "
+        "synthetic voices; recipes/verbatim",
+        "licences": LICENCES,
+    }
+    write_card(
+        home,
+        replace(card, strength=strength_of(run), data=about, scores={**card.scores, **scores}, notes=LIMITS),
+    )
+
+
+if __name__ == "__main__":
+    main()
