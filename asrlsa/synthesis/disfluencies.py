@@ -169,7 +169,7 @@ class _Maker:
             self.before[i].taken_back.append(([replace(self._filled_pause(True), comma=False)], ""))
 
     def _fragment_of(self, word: str) -> tuple[str, float]:
-        """Return the letters of a word's beginning and how long they sound in s; no letters where it can't be broken."""
+        """Return the letters of a word's beginning and how long they sound in s; none where it has none."""
         low = word.lower()
         if not low.isalpha() or len(low) < 3 or low[0] in self.language.silent:
             return "", 0.0

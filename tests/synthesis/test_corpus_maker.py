@@ -16,7 +16,7 @@ from asrlsa.synthesis import corpus, voices
 from asrlsa.synthesis.corpus import CorpusSettings, make_corpus
 from asrlsa.synthesis.script import plan_recording
 
-MINUTES = 3.0
+MINUTES = 5.0
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_prepare_takes_the_manifest(made, tmp_path):
 def test_a_run_that_was_killed_goes_on_to_the_same_texts(made, tmp_path):
     class Killed(FakeStudio):
         def say(self, phonemes, speaker):
-            if Killed.said > 60:
+            if Killed.said > 40:
                 raise KeyboardInterrupt
             return super().say(phonemes, speaker)
 

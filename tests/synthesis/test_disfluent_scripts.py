@@ -91,7 +91,7 @@ def test_never_more_than_three_extra_copies(plans):
             assert same <= MOST_COPIES, main_tier(spoken)
         groups = [g for g in spoken.groups if g.code == "[/]"]
         copies = Counter(tuple(p.text for p in spoken.pieces[g.start : g.end]) for g in groups)
-        assert all(n <= 2 * MOST_COPIES for n in copies.values())  # one phrase may be repeated in two places
+        assert all(n <= 3 * MOST_COPIES for n in copies.values())  # one phrase may be repeated in three places
         text = main_tier(spoken)
         for group in groups:
             unit = " ".join(p.text for p in spoken.pieces[group.start : group.end])
