@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from asrlsa.errors import AsrlsaError, MediaError
 from asrlsa.speech.decode import Decoded, DecodingOptions, Encoded, Recogniser
+from asrlsa.speech.early_ends import Hear, completed
 from asrlsa.speech.memory import give_back, limit_arenas
 from asrlsa.speech.repairs import Search, absolute_words, located, repair, wide_search
 from asrlsa.speech.speakers import SpeakerEncoder, SpeakerTracker
@@ -329,9 +330,8 @@ class Recognition:
         """Decode a batch; half as many windows at once as often as memory demands."""
         items, encoded, languages = batch.items, batch.encoded, batch.languages
         try:
-            prompts = [self._options.prompt(code) for code in languages]
-            results = self._search(encoded, items, languages, prompts, self._options.decoding)
-            repaired = repair([i.window for i in items], results, self._second_search(batch, prompts))
+            windows = [i.window for i in items]
+            repaired = completed(windows, self._heard(batch), self._second_search(batch), self._rest_search(batch))
         except (RuntimeError, MemoryError) as error:
             first = 0
             for half in self._halves(items, error):
@@ -353,33 +353,40 @@ class Recognition:
         self._on_note(f"not enough memory for {len(items)} windows at once; going on with {half}")
         return [items[first : first + half] for first in range(0, len(items), half)]
 
-    def _search(
-        self,
-        encoded: Encoded,
-        items: Sequence[_Item],
-        languages: Sequence[str],
-        prompts: Sequence[str | None],
-        options: DecodingOptions,
-        ban: int = 0,
-    ) -> list[Decoded]:
+    def _heard(self, batch: _Batch) -> list[tuple[Decoded, str]]:
+        """Return what a batch says, without loops and guesses, with notes on these."""
+        results = self._search(batch, self._options.decoding)
+        return repair([i.window for i in batch.items], results, self._second_search(batch))
+
+    def _search(self, batch: _Batch, options: DecodingOptions, ban: int = 0) -> list[Decoded]:
         return self._recogniser.decode(
-            encoded,
-            [i.window.duration for i in items],
-            language=languages,
-            prompt=prompts,
+            batch.encoded,
+            [i.window.duration for i in batch.items],
+            language=batch.languages,
+            prompt=[self._options.prompt(code) for code in batch.languages],
             options=options,
             ban_ngrams=ban,
         )
 
-    def _second_search(self, batch: _Batch, prompts: Sequence[str | None]) -> Search:
-        """Return what decodes windows of the batch again when they have looped."""
+    def _second_search(self, batch: _Batch) -> Search:
+        """Return what decodes windows of the batch again when they have looped or ended early."""
 
         def search(rows: list[int], ban: int) -> list[Decoded]:
             items, languages = [batch.items[i] for i in rows], [batch.languages[i] for i in rows]
-            wide = wide_search(self._options.decoding)
-            return self._search(batch.encoded.take(rows), items, languages, [prompts[i] for i in rows], wide, ban)
+            again = _Batch(items, batch.encoded.take(rows), languages)
+            return self._search(again, wide_search(self._options.decoding), ban)
 
         return search
+
+    def _rest_search(self, batch: _Batch) -> Hear:
+        """Return what decodes rests of windows of the batch."""
+
+        def hear(rows: list[int], rests: list[Window]) -> list[tuple[Decoded, str]]:
+            items = [replace(batch.items[i], window=rest) for i, rest in zip(rows, rests, strict=True)]
+            encoded = self._recogniser.encode([self._recogniser.features(rest.audio) for rest in rests])
+            return self._heard(_Batch(items, encoded, [batch.languages[i] for i in rows]))
+
+        return hear
 
     def _languages(self, items: Sequence[_Item], encoded: Encoded) -> list[str]:
         """Return each window's language: given, or heard in its recording up to here."""

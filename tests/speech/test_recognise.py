@@ -70,10 +70,14 @@ class Model:
             raise MemoryError
         self.calls.append((encoded.size, options.beam_size, ban_ngrams))
         self.asked.extend(language)
-        words: tuple[Word, ...] = (Word("hello", 300, 700, 0.9),)
-        if len([c for c in self.calls if c]) <= self.loops:
-            words += tuple(Word("so", 800, 800, 0.9) for _ in range(20))
-        return [Decoded(words, self.log_probability, 0.1, truncated=False)] * encoded.size
+        return [Decoded(self.words(d), self.log_probability, 0.1, truncated=False) for d in durations]
+
+    def words(self, duration: int) -> tuple[Word, ...]:
+        """Return what is written for a window of so many ms: its text reaches to its end."""
+        words: tuple[Word, ...] = (Word("hello", 300, duration, 0.9),)
+        if len(self.calls) <= self.loops:
+            words += tuple(Word("so", duration, duration, 0.9) for _ in range(20))
+        return words
 
 
 class Talk(AbstractContextManager["Talk"]):
@@ -177,6 +181,25 @@ def test_a_guess_over_noise_is_nothing():
     assert finished[0].notes == ["0:00: noise, no words written"]
     sure, _, _ = run(Model(log_probability=-0.5), [Talk(4, level=0.4)])
     assert [w.text for w in sure[0].words[0]] == ["hello"]
+
+
+class Brief(Model):
+    """Writes the first three seconds of whatever it hears."""
+
+    def words(self, duration: int) -> tuple[Word, ...]:
+        return (Word("one", 300, 700, 0.9), Word("sentence.", 800, min(3_000, duration), 0.9))
+
+
+def test_a_text_that_ends_early_is_completed_in_the_recording_and_said():
+    model = Brief()
+    finished, failed, _ = run(model, [Talk(11), Talk(3)], batch_size=2)
+    assert not failed
+    assert [w.text for w in finished[0].words[0]] == ["one", "sentence."] * 3
+    assert [w.start for w in finished[0].words[0][::2]] == [300, 3_300, 6_300]
+    assert finished[0].notes[0].startswith("0:00: the text ended early")
+    assert [w.text for w in finished[1].words[0]] == ["one", "sentence."]
+    assert finished[1].notes == []
+    assert model.calls == [(2, 1, 0), (1, 5, 0), (1, 1, 0), (1, 1, 0)]
 
 
 def test_the_language_is_heard_and_an_english_only_model_is_not_asked():

@@ -86,6 +86,16 @@ def test_the_sound_of_a_row_that_is_left_out_does_not_stay_in_a_window(recipe: M
     assert joins["corpus-one-03"] is True
 
 
+def test_the_first_round_learns_from_the_first_recordings_of_the_corpus(recipe: ModuleType):
+    keep = recipe.keep_of("later", set())
+    rows = [
+        Row(f"{name}-{n}", Path(f"{prefix}{n:05d}.flac"), 0, 900, "I ran.")
+        for name, prefix in (("corpus", "eng"), ("spliced", "x"))
+        for n in (0, recipe.FIRST - 1, recipe.FIRST)
+    ]
+    assert [keep(row) for row in rows] == [True, True, False, True, True, True]
+
+
 def test_half_the_data_is_half_of_the_recordings(recipe: ModuleType):
     kept = sum(recipe.hash_of(f"eng{n:05d}.flac") % 2 == 0 for n in range(1000))
     assert 420 < kept < 580
