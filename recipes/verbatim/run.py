@@ -7,7 +7,7 @@ Each step can be run alone, and what is there is not made again, so the same com
 
 - corpus: WORK/corpus (disfluent synthetic speech, ``corpus.py``), WORK/spliced (the children of DATA/child_read whose
   split is train, made disfluent with scissors, ``splice.py``), WORK/meetings (DATA/synthetic, split train), and
-  WORK/data, which joins them. What is absent from DATA is said and left out.
+  their manifests joined. What is absent from DATA is said and left out.
 - train: ``asrlsa finetune lora.toml`` (and ``s2lora.toml``) for each model, in two rounds: the first, in
   WORK/MODEL-METHOD-first, learns from the first 260 recordings of the corpus and from the other data; the second, in
   WORK/MODEL-METHOD, goes on from there with everything, at a lower rate. So training may begin while the corpus grows.
@@ -43,23 +43,22 @@ PROMPTED: Final = ("--set", "data.prompt_share=1")
 FIRST: Final = 260  # recordings of the corpus that the first round learns from
 SECOND: Final = 140  # steps of the second round
 THIN: Final = 3  # the second round learns from one in so many utterances with a fragment: more teach it to make them up
+STRENGTHS: Final = "0.6,0.8,1.0"  # tried on every second recording of dev
 SLOWER: Final = 0.6  # its rate against that of the first
 # Each ablation: what is said to asrlsa finetune, and which rows are left out.
 ABLATIONS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "all": ((), ""),
+    "all-fragments": ((), "nothing"),
     "without-spliced": ((), "spliced"),
     "without-meetings": ((), "meetings"),
     "without-synthetic": ((), "corpus"),
     "without-negatives": ((), "negatives"),
-    "without-fragments": ((), "fragments"),
     "with-kl": (("--set", "loss.kl=0.5", "--set", "loss.fluent={work}/spliced/fluent.jsonl"), ""),
     "with-prompt": (PROMPTED, ""),
     "decoder-only": (("--train", "decoder"), ""),
-    "encoder-only": (("--set", 'method.targets=["encoder"]'), ""),
     "s2lora": (("--set", "method.method=s2lora", "--set", "method.r=32", "--set", "train.lr=3e-3"), ""),
-    "rank-2": (("--set", "method.r=2"), ""),
-    "half-the-data": ((), "half"),
 }
+ABLATION_STEPS: Final = 50
 LICENCES: Final = (
     "synthetic voices: Kokoro-82M (Apache-2.0), Piper en_US-joe (CC0 data); meeting sentences: AMI (CC BY 4.0); "
     "reading children: speechocean762 (free for commercial and non-commercial use); base: OpenAI Whisper (MIT)"
@@ -118,7 +117,6 @@ class Run:
         if self.english and self._there("synthetic") and not (work / "meetings" / "train.jsonl").exists():
             manifest = self.data / "synthetic" / "manifest.jsonl"
             self._asrlsa("prepare", manifest, "-o", work / "meetings", "--split", "source", "--text", "both", "-q")
-        join(work, work / "data", "")
 
     def train(self) -> None:
         """Train one adapter for each model and method."""
@@ -126,7 +124,7 @@ class Run:
 
         first = self.work / "data-first"
         join(self.work, first, "later")
-        join(self.work, self.work / "data-second", "most-fragments")
+        join(self.work, self.work / "data-second", "", thin=True)
         for model in self.given.models:
             for method in self.given.methods:
                 recipe, name = HERE / f"{method}.toml", f"{model}-{method}"
@@ -146,7 +144,20 @@ class Run:
                 f"choose-{model}-{method}",
                 HERE / "calibrate.py",
                 out.parent / "adapter",
-                *("--base", model, "--disfluent", *sets, "--prompts", prompts, "--language", self.given.language),
+                *(
+                    "--base",
+                    model,
+                    "--disfluent",
+                    *sets,
+                    "--prompts",
+                    prompts,
+                    "--strengths",
+                    STRENGTHS,
+                    "--every",
+                    "2",
+                    "--language",
+                    self.given.language,
+                ),
                 *("--threads", self.given.threads, "-o", out),
             )
 
@@ -166,14 +177,14 @@ class Run:
         systems = ["stock=tiny.en,prompt=no", "prompt=tiny.en,prompt=yes"]
         for name in self.given.ablations:
             settings, left_out = ABLATIONS[name]
-            data = self.work / (f"data-without-{left_out}" if left_out else "data")
-            join(self.work, data, left_out)
+            data = self.work / f"data-ablation-{left_out or 'all'}"
+            join(self.work, data, left_out, thin=left_out != "nothing")
             filled = [text.format(work=self.work) for text in settings]
-            common = ["--data", data, "--base", "tiny.en", "--steps", "110", "--set", "train.eval_every=55", *filled]
+            common = ["--data", data, "--base", "tiny.en", "--steps", ABLATION_STEPS, "--set", "data.dev=", *filled]
             self._finetune(f"ablation-{name}", HERE / "lora.toml", common)
             prompt = "no" if settings != PROMPTED else "yes"
             systems.append(f"{name}=tiny.en,adapter={self.work / f'ablation-{name}' / 'adapter'},prompt={prompt}")
-        self._measure(HERE / "results" / "ablation", systems, ("dev", "real", "fluent"))
+        self._measure(HERE / "results" / "ablation", systems, ("real", "fluent"))
 
     def package(self) -> None:
         """Put the adapters into the package, in float16, with cards."""
@@ -247,36 +258,34 @@ def precision() -> str:
     return "bfloat16" if has else "auto"
 
 
-def join(work: Path, out: Path, left_out: str) -> None:
-    """Join the manifests of train and dev; what is left out is a folder, or hard negatives, or half of the rows."""
+def join(work: Path, out: Path, left_out: str, *, thin: bool = False) -> None:
+    """Join the manifests of train and dev.
+
+    Args:
+        work: Where the sources lie.
+        out: Where the joined manifests are written.
+        left_out: A source that train does without, ``negatives`` (the corpus's hard ones), ``later`` (its recordings
+            from `FIRST` on), or anything else for nothing.
+        thin: Keep one in `THIN` utterances with a fragment only.
+    """
     from asrlsa.manifest import read_rows, write_rows
 
     negatives = set(_negatives(work)) if left_out == "negatives" else set()
+
+    def keep(row: Any) -> bool:
+        if thin and "- " in row.text and hash_of(row.id) % THIN:
+            return False
+        if left_out == "later" and row.id.startswith("corpus-"):
+            return number_of(row.audio) < FIRST
+        return row.id not in negatives
+
     for split in ("train", "dev"):
         rows: list[Any] = []
         for name in ("corpus", "meetings", "spliced"):
             manifest = work / name / f"{split}.jsonl"
-            if not manifest.exists() or (split == "train" and name == left_out):
-                continue
-            rows += [replace(row, id=f"{name}-{row.id}") for row in read_rows(manifest)]
-        if split == "train":
-            rows = list(_kept(rows, keep_of(left_out, negatives)))
-        write_rows(out / f"{split}.jsonl", rows)
-
-
-def keep_of(left_out: str, negatives: set[str]) -> Callable[[Any], bool]:
-    """Return what says whether a row stays."""
-    if left_out == "negatives":
-        return lambda row: row.id not in negatives
-    if left_out == "fragments":
-        return lambda row: "- " not in row.text
-    if left_out == "most-fragments":
-        return lambda row: "- " not in row.text or hash_of(row.id) % THIN == 0
-    if left_out == "later":
-        return lambda row: not row.id.startswith("corpus-") or number_of(row.audio) < FIRST
-    if left_out == "half":
-        return lambda row: hash_of(row.audio.name) % 2 == 0
-    return lambda row: True
+            if manifest.exists() and (split == "dev" or name != left_out):
+                rows += [replace(row, id=f"{name}-{row.id}") for row in read_rows(manifest)]
+        write_rows(out / f"{split}.jsonl", _kept(rows, keep) if split == "train" else rows)
 
 
 def number_of(audio: Path) -> int:
