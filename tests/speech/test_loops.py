@@ -103,6 +103,7 @@ def test_a_fragment_that_goes_on_needs_every_copy_and_a_word_to_lead_to():
     said = [Word("d-", 200 * i, 200 * i + 20) for i in range(6)]
     assert find_loop([*said, Word("dog", 1_200, 1_500)]) is None
     assert find_loop(said) == (3, 6)  # leads nowhere
+    assert find_loop([*said, Word("okay", 1_200, 1_500)]) == (3, 6)  # nor to a word that they begin
     assert find_loop([Word("mon", -400, -50), *spoken("tre- or- " * 5 + "tre-", 200)]) == (7, 11)
     squeezed = [*said[:4], Word("d-", 800, 800), Word("d-", 820, 820), Word("dog", 1_200, 1_500)]
     assert find_loop(squeezed) == (3, 6)  # one copy among six is impossible
