@@ -6,7 +6,7 @@ a loop by the time its copies take, never by their number alone.
 
 The number decides how much evidence is needed. Two copies are never a loop. Three or four are what people say, who
 stutter or not: most of them must be impossible. More than four are rare in speech and usual in loops: one impossible
-copy among those after the third is enough, and fragments (``d- d- d- d- d-``) must lead to a word that begins with
+copy among those after the third is enough. Three fragments or more (``d- d- d-``) must lead to a word that begins with
 them. Where a loop is found, at most three of its copies are taken for spoken.
 
 The time of a fragment lasts until the next word begins: cross-attention gives a sound as short as ``d-`` one moment.
@@ -21,7 +21,7 @@ from asrlsa.types import Span, Word
 
 MIN_COPY_MS = 70  # a spoken copy of even one short word takes at least this long
 MIN_COPIES = 3  # two copies are never taken for a loop
-MOST_COPIES = 4  # more copies than this need only one that is impossible, or fragments that lead to no such word
+MOST_COPIES = 4  # more copies than this need only one that is impossible
 KEPT_COPIES = 3  # copies of a loop that are taken for spoken at most
 FAST_WORD_MS = 45  # mean length of a word that no speaker reaches over a whole run: 22 words a second
 MIN_PARTS = 6  # so many equal parts in one word (``a-a-a-a-a-a``) are looked at one by one
@@ -111,9 +111,8 @@ def _impossible_from(
     bad = [_too_short(words, i, size) or _silent(words[i : i + size], speech) for i in range(first, last, size)]
     # one squeezed copy is an error of alignment; a loop squeezes most of its later copies
     found = sum(bad) * 2 >= copies and sum(bad) >= 2
-    if copies > MOST_COPIES:
-        nowhere = all(map(_is_fragment, words[first:last])) and not _leads_on(words, last)
-        found = found or nowhere or any(bad[KEPT_COPIES:])
+    nowhere = all(map(_is_fragment, words[first:last])) and not _leads_on(words, last)
+    found = found or nowhere or (copies > MOST_COPIES and any(bad[KEPT_COPIES:]))
     if not found:
         return None
     spoken = bad.index(True) if True in bad else KEPT_COPIES
