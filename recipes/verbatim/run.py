@@ -8,11 +8,11 @@ Each step can be run alone, and what is there is not made again, so the same com
 - corpus: WORK/corpus (disfluent synthetic speech, ``corpus.py``), WORK/spliced (the children of DATA/child_read whose
   split is train, made disfluent with scissors, ``splice.py``), WORK/meetings (DATA/synthetic, split train), and
   their manifests joined. What is absent from DATA is said and left out.
-- train: ``asrlsa finetune lora.toml`` (and ``s2lora.toml``) for each model, in two rounds: the first, in
+- train: ``asrlsa finetune lora.toml`` (``s2lora.toml`` with ``--methods``) for each model, in two rounds: the first, in
   WORK/MODEL-METHOD-first, learns from the first 260 recordings of the corpus and from the other data; the second, in
   WORK/MODEL-METHOD, goes on from there with everything, at a lower rate. So training may begin while the corpus grows.
 - choose: the strength, on dev data alone (``calibrate.py``).
-- evaluate: figures of every system on every group (``evaluate.py``) into results/.
+- evaluate: figures of every system on every group (``evaluate.py``) into results/LANGUAGE.
 - ablate: tiny.en without one ingredient after the other, shorter, into results/ablation/.
 - package: the adapters of ``--ship`` into asrlsa/speech/data/verbatim, with their cards.
 
@@ -77,10 +77,10 @@ def main() -> None:
     parser.add_argument("data", type=Path, metavar="DATA", help="folder of recordings with manifests")
     parser.add_argument("work", type=Path, metavar="WORK", help="where everything is made")
     parser.add_argument("--language", default="eng", help="ISO 639-3 code (eng)")
-    parser.add_argument("--minutes", type=float, default=245.0, help="synthetic speech (245)")
+    parser.add_argument("--minutes", type=float, default=215.0, help="synthetic speech (215)")
     parser.add_argument("--kokoro", type=float, default=0.45, help="share of Kokoro's voices in it (0.45)")
     parser.add_argument("--models", nargs="+", default=None, help="base and tiny.en; base alone for other languages")
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=["lora"], help="lora, s2lora (lora)")
     parser.add_argument("--ship", default="lora", choices=METHODS, help="the method whose adapters are packaged (lora)")
     parser.add_argument("--ablations", nargs="+", choices=tuple(ABLATIONS), default=list(ABLATIONS))
     parser.add_argument("--jobs", type=int, default=2, help="processes that speak (2)")
@@ -365,6 +365,7 @@ def packed(run: Path, results: dict[str, Any], home: Path) -> None:
             scores[f"{name}_wer"] = round(found["wer"]["value"], 1)
     about = {
         **card.data,
+        "rounds": "two; the numbers of utterances, hours, windows and steps are those of the second",
         "what": "synthetic disfluent speech; children reading, made disfluent by splicing; meeting sentences spoken by "
         "synthetic voices; recipes/verbatim",
         "licences": LICENCES,
