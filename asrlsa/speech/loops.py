@@ -116,13 +116,17 @@ def _impossible_from(
     if not found:
         return None
     spoken = bad.index(True) if True in bad else KEPT_COPIES
-    return first + min(max(1, spoken), KEPT_COPIES) * size
+    return first + min(max(1, spoken), KEPT_COPIES, copies - 1) * size
 
 
 def _leads_on(words: Sequence[Word], last: int) -> bool:
-    """Whether a run of fragments before word ``last`` leads to a word that begins as its last fragment does."""
+    """Whether a run of fragments before word ``last`` leads to a word that begins as its last fragment does.
+
+    What is unintelligible may be that word.
+    """
     letters = _plain(words[last - 1])
-    return last < len(words) and bool(letters) and _plain(words[last])[: len(letters)] == letters
+    following = _plain(words[last]) if last < len(words) else ""
+    return bool(letters) and (following.startswith(letters) or following == "xxx")
 
 
 def _is_fragment(word: Word) -> bool:

@@ -134,3 +134,30 @@ def test_words_without_times_are_no_evidence():
 @given(st.lists(st.sampled_from(["a", "b", "the", "um"]), max_size=40), st.integers(MIN_COPY_MS, 400))
 def test_whatever_is_said_at_a_human_pace_is_no_loop(texts: list[str], ms: int):
     assert find_loop(spoken(" ".join(texts), ms)) is None
+
+
+@given(
+    st.lists(st.sampled_from(["m-", "m-", "d-", "the", "okay", "mum", "xxx"]), min_size=1, max_size=14),
+    st.lists(st.integers(0, 300), min_size=14, max_size=14),
+)
+def test_cutting_loops_ends_and_each_cut_takes_words_away(texts: list[str], lengths: list[int]):
+    """As asrlsa.speech.repairs does it: what loops becomes one xxx, until nothing loops."""
+    words, now = [], 0
+    for text, length in zip(texts, lengths, strict=False):
+        words.append(Word(text, now, now + length))
+        now += length
+    left = sum(word.text != "xxx" for word in words), len(words)
+    while (loop := find_loop(words)) is not None:
+        first, last = loop
+        words[first:last] = [Word("xxx", words[first].start, words[last - 1].end)]
+        before, left = left, (sum(word.text != "xxx" for word in words), len(words))
+        assert left < before
+
+
+def test_fragments_that_lead_nowhere_are_cut_once():
+    for copies in (3, 4, 6):
+        words = [*spoken("m- " * copies, 200), Word("okay", 2_000, 2_300)]
+        first, last = find_loop(words) or (0, 0)
+        assert (first, last) == (min(3, copies - 1), copies)
+        words[first:last] = [Word("xxx", words[first].start, words[last - 1].end)]
+        assert find_loop(words) is None
