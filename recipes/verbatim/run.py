@@ -7,7 +7,7 @@ Each step can be run alone, and what is there is not made again, so the same com
 
 - corpus: WORK/corpus (disfluent synthetic speech, ``corpus.py``), WORK/spliced (the children of DATA/child_read whose
   split is train, made disfluent with scissors, ``splice.py``), WORK/meetings (DATA/synthetic, split train), and
-  their manifests joined. What is absent from DATA is said and left out.
+  WORK/data, which joins them. What is absent from DATA is said and left out.
 - train: ``asrlsa finetune lora.toml`` (``s2lora.toml`` with ``--methods``) for each model, in two rounds: the first, in
   WORK/MODEL-METHOD-first, learns from the first 260 recordings of the corpus and from the other data; the second, in
   WORK/MODEL-METHOD, goes on from there with everything, at a lower rate. So training may begin while the corpus grows.
@@ -117,6 +117,7 @@ class Run:
         if self.english and self._there("synthetic") and not (work / "meetings" / "train.jsonl").exists():
             manifest = self.data / "synthetic" / "manifest.jsonl"
             self._asrlsa("prepare", manifest, "-o", work / "meetings", "--split", "source", "--text", "both", "-q")
+        join(work, work / "data", "")
 
     def train(self) -> None:
         """Train one adapter for each model and method."""
