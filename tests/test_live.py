@@ -168,6 +168,8 @@ def speech(draw: Any, most: int = 60) -> list[Word]:
     for _ in range(draw(st.integers(1, most))):
         length = draw(st.integers(200, 700))
         text = draw(st.sampled_from(["I", "the", "dog", "um", "b-", "went", "home.", "and,"]))
+        if len(words) > 1 and words[-2].text == words[-1].text == "b-":
+            text = "dog"  # a third one is a loop where it leads to no word with b
         words.append(Word(text, at, at + length))
         at += length + draw(st.sampled_from([0, 0, 0, 0, 100, 350, 600, 1_000, 1_700, 5_000]))
     return words
@@ -231,6 +233,13 @@ def test_the_lines_hold_every_word_once_and_are_valid_chat(words: list[Word]):
     assert spoken == plain([w.text for w in words])
     assert {u.speaker for u in heard.utterances} == {"PAR0"}
     assert all(u.start is not None and u.end is not None and u.start < u.end for u in heard.utterances)
+
+
+def test_three_fragments_before_a_long_pause_stay():
+    times = [(0, 200), (250, 450), (500, 700), (6_000, 6_400)]
+    words = [Word(t, *at) for t, at in zip(("b-", "b-", "b-", "ball"), times, strict=True)]
+    _, heard = listen(Model(words, 0.1), 9_000)
+    assert plain(heard.committed) == ["b", "b", "b", "ball"]
 
 
 def test_silence_gives_nothing_and_keeps_nothing():

@@ -69,5 +69,7 @@ def _unfinished(run: Run, p: int) -> bool:
     key = run.key(p)
     if key in run.articles or key in grammar.restart_determiners:
         return True
+    if key in grammar.hanging and run.base(p + 1) in grammar.subject_pronouns:
+        return not any(run.key(q) in grammar.question_words | grammar.relatives for q in range(p))
     subject = run.base(p - 1) in grammar.subject_pronouns and run.opens_clause(p - 1)
     return key in grammar.auxiliaries and "'" not in key and subject and not run.embedded(p - 1)

@@ -16,6 +16,7 @@ from asrlsa.disfluency.false_starts import false_start
 from asrlsa.disfluency.items import Item
 from asrlsa.disfluency.repetitions import Group, Node
 from asrlsa.disfluency.runs import Run
+from asrlsa.disfluency.substitutions import substitution
 from asrlsa.language.tables import LanguageTable
 
 LONGEST_RETRACING = 4  # words of the longest start that is said again with a change
@@ -115,8 +116,13 @@ def _subject_and_verb(run: Run, p: int) -> int:
         run.finite(p - 1) or run.key(p - 1) in grammar.unfinished_verbs | grammar.complement_verbs
     ):
         return 0
-    if run.key(p - 1) in grammar.question_words | grammar.relatives or run.key(p + 4) in grammar.coordinators:
+    before = run.key(p - 1)
+    if before in grammar.question_words | grammar.relatives or run.key(p + 4) in grammar.coordinators:
         return 0
+    if before in grammar.subordinators and not run.broken(p + 1):
+        return 0  # "before you start you clean it"
+    if (verb, after) in grammar.corrections and verb not in grammar.complement_verbs:
+        return 2  # "they taked they took"
     if verb in grammar.unfinished_verbs:
         return 2
     return 2 if run.finite(p + 1) and verb not in grammar.complement_verbs and run.broken(p + 1) else 0
@@ -178,8 +184,9 @@ def _verb_form(run: Run, p: int) -> int:
     grammar = run.grammar
     if {key, after} <= grammar.be_forms:
         before = {run.key(q) for q in range(max(0, p - 6), p)}
-        cleft = bool(before & (run.table.doubles.clefts | grammar.question_words | grammar.subordinators))
-        return int(run.broken(p) or not cleft)
+        cleft = bool(before & (run.table.doubles.clefts | grammar.question_words))
+        plain = run.key(p - 1) in run.restart_subjects and run.opens_clause(p - 1)  # "so it was is"
+        return int(run.broken(p) or plain or not cleft)
     forms = {key, after} <= grammar.have_forms or {key, after} <= grammar.modal_forms
     return int(forms and (run.key(p - 1) not in grammar.determiners))
 
@@ -240,6 +247,7 @@ _RULES: tuple[Rule, ...] = (
     _noun_phrase,
     _verb_form,
     _inflection,
+    substitution,
 )
 
 

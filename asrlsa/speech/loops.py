@@ -7,7 +7,7 @@ a loop by the time its copies take, never by their number alone.
 The number decides how much evidence is needed. Two copies are never a loop. Three or four are what people say, who
 stutter or not: most of them must be impossible. More than four are rare in speech and usual in loops: one impossible
 copy among those after the third is enough. Three fragments or more (``d- d- d-``) must lead to a word that begins with
-them. Where a loop is found, at most three of its copies are taken for spoken.
+them; three at the end of a text, where the speaker may have stopped, need not. Where a loop is found, at most three of its copies are taken for spoken.
 
 The time of a fragment lasts until the next word begins: cross-attention gives a sound as short as ``d-`` one moment.
 """
@@ -111,7 +111,7 @@ def _impossible_from(
     bad = [_too_short(words, i, size) or _silent(words[i : i + size], speech) for i in range(first, last, size)]
     # one squeezed copy is an error of alignment; a loop squeezes most of its later copies
     found = sum(bad) * 2 >= copies and sum(bad) >= 2
-    nowhere = all(map(_is_fragment, words[first:last])) and not _leads_on(words, last)
+    nowhere = all(map(_is_fragment, words[first:last])) and not _leads_on(words, last, copies)
     found = found or nowhere or (copies > MOST_COPIES and any(bad[KEPT_COPIES:]))
     if not found:
         return None
@@ -119,13 +119,14 @@ def _impossible_from(
     return first + min(max(1, spoken), KEPT_COPIES, copies - 1) * size
 
 
-def _leads_on(words: Sequence[Word], last: int) -> bool:
+def _leads_on(words: Sequence[Word], last: int, copies: int) -> bool:
     """Whether a run of fragments before word ``last`` leads to a word that begins as its last fragment does.
 
-    What is unintelligible may be that word.
+    What is unintelligible may be that word, and so may be what was not heard yet.
     """
-    letters = _plain(words[last - 1])
-    following = _plain(words[last]) if last < len(words) else ""
+    if last == len(words):
+        return copies <= KEPT_COPIES
+    letters, following = _plain(words[last - 1]), _plain(words[last])
     return bool(letters) and (following.startswith(letters) or following == "xxx")
 
 

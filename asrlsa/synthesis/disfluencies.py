@@ -229,7 +229,10 @@ class _Maker:
         pieces[-1] = replace(pieces[-1], cut=True, pause=self._gap())
         if lead and pieces[-1].seconds:
             lead[-1] = replace(lead[-1], cut=True)
-        self.before[i].taken_back.append((lead + pieces, "[//]" if lead else ""))
+        if lead:  # "the gi- the boy" says "the" again, "a big gi- the boy" corrects
+            again = [word.lower() for word in words[:-1]] == [word.lower() for word in self.words[i : i + len(lead)]]
+            self.before[i].taken_back.append((lead, "[/]" if again else "[//]"))
+        self.before[i].taken_back.append((pieces, ""))
         self._editing(i)
         self.free[i] = False
         return True

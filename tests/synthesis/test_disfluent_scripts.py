@@ -53,9 +53,10 @@ def test_gold_is_valid_chat_and_its_events_are_those_that_were_put_in(language):
             assert found["prolongation"] == events.get("prolongation", 0)
             assert found["false_start"] == events.get("false_start", 0)
             assert bool(found["fragment"]) == bool(events.get("sound", 0) + events.get("broken", 0))
-            assert bool(found["word_repetition"] + found["phrase_repetition"]) == bool(
-                events.get("word", 0) + events.get("phrase", 0)
-            )
+            repeated = found["word_repetition"] + found["phrase_repetition"]
+            assert repeated >= bool(events.get("word", 0) + events.get("phrase", 0))
+            if not events.get("broken"):  # "the [/] &+gi the boy"
+                assert bool(repeated) == bool(events.get("word", 0) + events.get("phrase", 0))
 
 
 def test_what_is_meant_is_the_sentence(plans):
