@@ -42,6 +42,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from measuring import TYPES as ALL_TYPES
 from measuring import add_rows, figures, hear, manifest_of, rows_of
 
+ALLOWED = 0.5  # points of WER that fluent clips may lose
 STRENGTHS = (0.4, 0.6, 0.8, 1.0, 1.2, 1.4)
 TYPES = {name: ALL_TYPES[name] for name in ("fillers", "repetitions", "fragments")}
 
@@ -137,19 +138,29 @@ def rate(result: dict[str, Any], name: str) -> str:
     return f"{result[name]['value']:.1f}" if name in result else ""
 
 
-def best(results: Sequence[dict[str, Any]], allowed: float) -> str:
-    """Say which strength is best."""
-    stock = next(r for r in results if r["strength"] is None and not r["prompt"])
+def best(results: Sequence[dict[str, Any]], allowed: float) -> dict[str, Any] | None:
+    """Return the result of the best strength, the weaker of equal ones; None where each costs fluent clips too much."""
+    stock = stock_of(results)
     good = [r for r in results if r["strength"] is not None]
     if "fluent" in stock:
         limit = stock["fluent"]["wer"]["value"] + allowed
         good = [r for r in good if r["fluent"]["wer"]["value"] <= limit]
-    if not good:
+    return max(good, key=lambda result: (round(f1(result), 3), -result["strength"]), default=None)
+
+
+def stock_of(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the result of the base as it is, without prompt."""
+    return next(r for r in results if r["strength"] is None and not r["prompt"])
+
+
+def said(results: Sequence[dict[str, Any]], allowed: float) -> str:
+    """Say which strength is best."""
+    chosen = best(results, allowed)
+    if chosen is None:
         return f"no strength keeps the WER of fluent clips within {allowed:g} points of the base"
-    chosen = max(good, key=f1)
     return (
         f"best: strength {chosen['strength']:g} {'with' if chosen['prompt'] else 'without'} the prompt, "
-        f"F1 {100 * f1(chosen):.1f} (base: {100 * f1(stock):.1f})"
+        f"F1 {100 * f1(chosen):.1f} (base: {100 * f1(stock_of(results)):.1f})"
     )
 
 
@@ -165,7 +176,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="take every Nth recording of a set")
     parser.add_argument("--language", default="eng", help="ISO 639-3 code")
     parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("--allowed", type=float, default=0.5, help="points of WER that fluent clips may lose")
+    parser.add_argument("--allowed", type=float, default=ALLOWED, help="points of WER that fluent clips may lose")
     parser.add_argument("-o", "--out", type=Path, default=Path("calibrate.json"))
     arguments = parser.parse_args()
     prompts = {"both": (False, True), "no": (False,), "yes": (True,)}[arguments.prompts]
@@ -179,7 +190,7 @@ def main() -> None:
                 calibration.measure(strength, prompted)
             shutil.rmtree(work / "cache", ignore_errors=True)  # a merged model is as large as the base
     print("\n".join(table(calibration.results)))
-    print(best(calibration.results, arguments.allowed))
+    print(said(calibration.results, arguments.allowed))
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ Each step can be run alone, and what is there is not made again, so the same com
 - corpus: WORK/corpus (disfluent synthetic speech, ``corpus.py``), WORK/spliced (the children of DATA/child_read whose
   split is train, made disfluent with scissors, ``splice.py``), WORK/meetings (DATA/synthetic, split train), and
   WORK/data, which joins them. What is absent from DATA is said and left out.
-- train: ``asrlsa finetune lora.toml`` (``s2lora.toml`` with ``--methods``) for each model, in two rounds: the first, in
-  WORK/MODEL-METHOD-first, learns from the first 260 recordings of the corpus and from the other data; the second, in
-  WORK/MODEL-METHOD, goes on from there with everything, at a lower rate. So training may begin while the corpus grows.
+- train: ``asrlsa finetune lora.toml`` (``s2lora.toml`` with ``--methods``) for each model, in three rounds (`ROUNDS`),
+  each of which goes on where the one before ended: WORK/MODEL-METHOD-first, WORK/MODEL-METHOD-second and
+  WORK/MODEL-METHOD. They learn from the recordings of the corpus that they name, and from all other data. So training
+  may begin while the corpus grows.
 - choose: the strength, on dev data alone (``calibrate.py``).
 - evaluate: figures of every system on every group (``evaluate.py``) into results/LANGUAGE.
 - ablate: tiny.en without one ingredient after the other, shorter, into results/ablation/.
@@ -31,7 +32,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -40,11 +41,33 @@ ROOT: Final = HERE.parents[1]
 METHODS: Final = ("lora", "s2lora")
 STEPS: Final = ("corpus", "train", "choose", "evaluate", "ablate", "package")
 PROMPTED: Final = ("--set", "data.prompt_share=1")
-FIRST: Final = 260  # recordings of the corpus that the first round learns from
-SECOND: Final = 140  # steps of the second round
-THIN: Final = 3  # the second round learns from one in so many utterances with a fragment: more teach it to make them up
 STRENGTHS: Final = "0.6,0.8,1.0"  # tried on every second recording of dev
-SLOWER: Final = 0.6  # its rate against that of the first
+
+
+class Round(NamedTuple):
+    """One round of training.
+
+    Attributes:
+        name: What follows MODEL-METHOD in the name of its folder.
+        numbers: Recordings of the corpus that it learns from, besides the other data.
+        thin: It learns from one in so many utterances with a fragment: more teach it to make them up.
+        steps: Steps; 0 leaves them to the recipe.
+        slower: Its rate against that of the recipe.
+    """
+
+    name: str
+    numbers: range
+    thin: int = 1
+    steps: int = 0
+    slower: float = 1.0
+
+
+ROUNDS: Final = (
+    Round("-first", range(260)),
+    Round("-second", range(507), thin=3, steps=140, slower=0.6),
+    Round("", range(507, 1_000_000), thin=2, steps=220, slower=0.6),
+)
+ELSEWHERE: Final = (Round("", range(1_000_000), steps=90),)  # languages other than English, with half an hour
 # Each ablation: what is said to asrlsa finetune, and which rows are left out.
 ABLATIONS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "all": ((), ""),
@@ -77,7 +100,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, metavar="DATA", help="folder of recordings with manifests")
     parser.add_argument("work", type=Path, metavar="WORK", help="where everything is made")
     parser.add_argument("--language", default="eng", help="ISO 639-3 code (eng)")
-    parser.add_argument("--minutes", type=float, default=215.0, help="synthetic speech (215)")
+    parser.add_argument("--minutes", type=float, help="synthetic speech (325; 30 in other languages)")
     parser.add_argument("--kokoro", type=float, default=0.45, help="share of Kokoro's voices in it (0.45)")
     parser.add_argument("--models", nargs="+", default=None, help="base and tiny.en; base alone for other languages")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=["lora"], help="lora, s2lora (lora)")
@@ -88,6 +111,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="passed on to asrlsa finetune")
     given = parser.parse_args()
     given.models = given.models or (["base", "tiny.en"] if given.language == "eng" else ["base"])
+    given.minutes = given.minutes or (325.0 if given.language == "eng" else 30.0)
     given.work.mkdir(parents=True, exist_ok=True)
     run = Run(given)
     for step in STEPS if given.step == "all" else (given.step,):
@@ -117,23 +141,24 @@ class Run:
         if self.english and self._there("synthetic") and not (work / "meetings" / "train.jsonl").exists():
             manifest = self.data / "synthetic" / "manifest.jsonl"
             self._asrlsa("prepare", manifest, "-o", work / "meetings", "--split", "source", "--text", "both", "-q")
-        join(work, work / "data", "")
+        join(work, work / "data")
 
     def train(self) -> None:
         """Train one adapter for each model and method."""
         from asrlsa.training.recipe import load_settings
 
-        first = self.work / "data-first"
-        join(self.work, first, "later")
-        join(self.work, self.work / "data-second", "", thin=True)
         for model in self.given.models:
             for method in self.given.methods:
                 recipe, name = HERE / f"{method}.toml", f"{model}-{method}"
-                rate = SLOWER * load_settings(recipe).train.lr
-                self._finetune(f"{name}-first", recipe, ["--data", first, "--base", model])
-                begun = ["--adapter", self.work / f"{name}-first" / "adapter", "--steps", SECOND]
-                more = ["--set", f"train.lr={rate:g}", "--set", f"train.eval_every={SECOND}"]
-                self._finetune(name, recipe, ["--data", self.work / "data-second", "--base", model, *begun, *more])
+                begun: list[Any] = []
+                for one in ROUNDS if self.english else ELSEWHERE:
+                    data = self.work / f"data{one.name or '-third'}"
+                    join(self.work, data, thin=one.thin, numbers=one.numbers)
+                    more: list[Any] = ["--set", f"train.lr={one.slower * load_settings(recipe).train.lr:g}"]
+                    if one.steps:
+                        more += ["--steps", one.steps, "--set", f"train.eval_every={one.steps}"]
+                    self._finetune(f"{name}{one.name}", recipe, ["--data", data, "--base", model, *begun, *more])
+                    begun = ["--adapter", self.work / f"{name}{one.name}" / "adapter"]
 
     def choose(self) -> None:
         """Find the strength of each adapter on dev data."""
@@ -179,7 +204,7 @@ class Run:
         for name in self.given.ablations:
             settings, left_out = ABLATIONS[name]
             data = self.work / f"data-ablation-{left_out or 'all'}"
-            join(self.work, data, left_out, thin=left_out != "nothing")
+            join(self.work, data, left_out, thin=1 if left_out == "nothing" else 3)
             filled = [text.format(work=self.work) for text in settings]
             train = ["--set", f"data.train={data / 'train.jsonl'}", "--set", "train.eval_every=0"]  # and no dev
             common = [*train, "--base", "tiny.en", "--steps", ABLATION_STEPS, *filled]
@@ -260,25 +285,26 @@ def precision() -> str:
     return "bfloat16" if has else "auto"
 
 
-def join(work: Path, out: Path, left_out: str, *, thin: bool = False) -> None:
+def join(work: Path, out: Path, left_out: str = "", *, thin: int = 1, numbers: range | None = None) -> None:
     """Join the manifests of train and dev.
 
     Args:
         work: Where the sources lie.
         out: Where the joined manifests are written.
-        left_out: A source that train does without, ``negatives`` (the corpus's hard ones), ``later`` (its recordings
-            from `FIRST` on), or anything else for nothing.
-        thin: Keep one in `THIN` utterances with a fragment only.
+        left_out: A source that train does without, ``negatives`` (the corpus's hard ones), or anything else for
+            nothing.
+        thin: Keep only one in so many utterances with a fragment.
+        numbers: Recordings of the corpus that train takes; without it all.
     """
     from asrlsa.manifest import read_rows, write_rows
 
     negatives = set(_negatives(work)) if left_out == "negatives" else set()
 
     def keep(row: Any) -> bool:
-        if thin and "- " in row.text and hash_of(row.id) % THIN:
+        if "- " in row.text and hash_of(row.id) % thin:
             return False
-        if left_out == "later" and row.id.startswith("corpus-"):
-            return number_of(row.audio) < FIRST
+        if numbers is not None and row.id.startswith("corpus-") and number_of(row.audio) not in numbers:
+            return False
         return row.id not in negatives
 
     for split in ("train", "dev"):
@@ -324,12 +350,14 @@ def _negatives(work: Path) -> Iterator[str]:
 
 
 def strength_of(run: Path) -> float:
-    """Return the strength with the best F1 on dev, the weaker of equal ones."""
-    found = json.loads((run / "calibrate.json").read_text(encoding="utf-8"))["results"]
-    from calibrate import f1
+    """Return the strength that is best on dev."""
+    from calibrate import ALLOWED, best
 
-    tried = [result for result in found if result["strength"] is not None]
-    return float(max(tried, key=lambda result: (round(f1(result), 3), -result["strength"]))["strength"])
+    found = json.loads((run / "calibrate.json").read_text(encoding="utf-8"))["results"]
+    chosen = best(found, ALLOWED)
+    if chosen is None:
+        sys.exit(f"{run / 'calibrate.json'}: no strength leaves fluent clips as they are")
+    return float(chosen["strength"])
 
 
 def method_prompt(run: Path) -> str | None:
@@ -366,7 +394,7 @@ def packed(run: Path, results: dict[str, Any], home: Path) -> None:
             scores[f"{name}_wer"] = round(found["wer"]["value"], 1)
     about = {
         **card.data,
-        "rounds": "two; the numbers of utterances, hours, windows and steps are those of the second",
+        "rounds": f"{len(ROUNDS)}; the numbers of utterances, hours, windows and steps are those of the last",
         "what": "synthetic disfluent speech; children reading, made disfluent by splicing; meeting sentences spoken by "
         "synthetic voices; recipes/verbatim",
         "licences": LICENCES,

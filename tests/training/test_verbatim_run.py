@@ -52,7 +52,7 @@ def work(tmp_path: Path) -> Path:
 
 
 def test_manifests_are_joined_and_no_name_is_there_twice(recipe: ModuleType, work: Path):
-    recipe.join(work, work / "data", "")
+    recipe.join(work, work / "data")
     rows = list(read_rows(work / "data" / "train.jsonl"))
     assert [row.id for row in rows] == [f"{name}-one-{i:02d}" for name in ("corpus", "spliced") for i in range(4)]
     assert all(row.audio.is_absolute() for row in rows)
@@ -64,11 +64,11 @@ def test_manifests_are_joined_and_no_name_is_there_twice(recipe: ModuleType, wor
     [
         ("spliced", {"spliced-one-00", "spliced-one-01", "spliced-one-02", "spliced-one-03"}),
         ("negatives", {"corpus-one-01"}),
-        ("later", {"corpus-one-00", "corpus-one-01", "corpus-one-02", "corpus-one-03"}),
+        ("corpus", {"corpus-one-00", "corpus-one-01", "corpus-one-02", "corpus-one-03"}),
     ],
 )
 def test_what_is_left_out_is_left_out_of_train_only(recipe: ModuleType, work: Path, left_out: str, gone: set[str]):
-    recipe.join(work, work / "all", "")
+    recipe.join(work, work / "all")
     recipe.join(work, work / "less", left_out)
     before = {row.id for row in read_rows(work / "all" / "train.jsonl")}
     rows = list(read_rows(work / "less" / "train.jsonl"))
@@ -84,7 +84,7 @@ def test_a_third_of_the_utterances_with_a_fragment_stays(recipe: ModuleType, tmp
         for n in range(600)
     ]
     write_rows(tmp_path / "meetings" / "train.jsonl", rows)
-    recipe.join(tmp_path, tmp_path / "thin", "", thin=True)
+    recipe.join(tmp_path, tmp_path / "thin", thin=3)
     kept = list(read_rows(tmp_path / "thin" / "train.jsonl"))
     assert sum("- " not in row.text for row in kept) == 300
     assert 70 < sum("- " in row.text for row in kept) < 130
@@ -97,13 +97,23 @@ def test_the_sound_of_a_row_that_is_left_out_does_not_stay_in_a_window(recipe: M
     assert joins["corpus-one-03"] is True
 
 
-def test_the_first_round_learns_from_the_first_recordings_of_the_corpus(recipe: ModuleType):
-    assert recipe.number_of(Path("audio/eng00259.flac")) < recipe.FIRST <= recipe.number_of(Path("spa00260.flac"))
+def test_a_round_learns_from_its_recordings_of_the_corpus_and_from_all_else(recipe: ModuleType, work: Path):
+    for numbers, there in ((range(300), False), (range(300, 301), True)):
+        recipe.join(work, work / "round", numbers=numbers)
+        names = {row.id.partition("-")[0] for row in read_rows(work / "round" / "train.jsonl")}
+        assert names == ({"corpus", "spliced"} if there else {"spliced"})
+
+
+def test_no_two_rounds_write_to_the_same_folder_and_together_they_take_every_recording(recipe: ModuleType):
+    for rounds in (recipe.ROUNDS, recipe.ELSEWHERE):
+        assert len({one.name for one in rounds}) == len(rounds)
+        assert rounds[-1].name == ""  # the others are not packed
+        assert all(any(n in one.numbers for one in rounds) for n in range(2_000))
 
 
 def calibration(run: Path, found: dict[float, tuple[int, int, int]]) -> None:
-    results: list[dict[str, Any]] = [{"strength": None, "disfluent": {"events": {"fillers": [0, 9, 0]}}}]
-    results += [{"strength": s, "disfluent": {"events": {"fillers": list(c)}}} for s, c in found.items()]
+    results: list[dict[str, Any]] = [{"strength": None, "prompt": False, "disfluent": {"events": {"fillers": [0, 9, 0]}}}]
+    results += [{"strength": s, "prompt": False, "disfluent": {"events": {"fillers": list(c)}}} for s, c in found.items()]
     run.mkdir(exist_ok=True)
     (run / "calibrate.json").write_text(json.dumps({"results": results}), encoding="utf-8")
 
@@ -111,6 +121,21 @@ def calibration(run: Path, found: dict[float, tuple[int, int, int]]) -> None:
 def test_the_strength_with_the_best_f1_is_chosen_and_the_weaker_of_equals(recipe: ModuleType, tmp_path: Path):
     calibration(tmp_path / "run", {0.6: (8, 10, 9), 0.8: (9, 10, 10), 1.0: (9, 10, 10), 1.2: (9, 10, 20)})
     assert recipe.strength_of(tmp_path / "run") == 0.8
+
+
+def test_a_strength_that_spoils_fluent_clips_is_not_chosen(recipe: ModuleType, tmp_path: Path):
+    calibration(tmp_path / "run", {0.6: (8, 10, 10), 1.0: (9, 10, 10)})
+    path = tmp_path / "run" / "calibrate.json"
+    found = json.loads(path.read_text(encoding="utf-8"))
+    for result, wer in zip(found["results"], (4.0, 4.4, 5.0), strict=True):
+        result["fluent"] = {"wer": {"value": wer}}
+    path.write_text(json.dumps(found), encoding="utf-8")
+    assert recipe.strength_of(tmp_path / "run") == 0.6
+    for result in found["results"][1:]:
+        result["fluent"]["wer"]["value"] = 9.0
+    path.write_text(json.dumps(found), encoding="utf-8")
+    with pytest.raises(SystemExit, match="no strength"):
+        recipe.strength_of(tmp_path / "run")
 
 
 def test_an_adapter_is_packed_in_half_the_size_with_all_that_a_card_needs(recipe: ModuleType, tmp_path: Path):
