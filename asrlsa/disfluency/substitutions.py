@@ -7,6 +7,8 @@ hardly be anything but a correction, silence.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from asrlsa.disfluency.runs import Run
 
 LONGEST_PHRASE = 4  # words
@@ -30,7 +32,7 @@ def _replaced(run: Run, p: int, length: int) -> bool:
     again = p + length
     first, second = _pattern(run, p, again), _pattern(run, again, again + LONGEST_PHRASE + 1)
     grammar, head = run.grammar, run.key(p)
-    if _CONTENT not in first and _NUMBER not in first or second[: len(first)] != first:
+    if (_CONTENT not in first and _NUMBER not in first) or second[: len(first)] != first:
         return False
     if head != run.key(again) or head not in grammar.determiners | grammar.prepositions | grammar.be_forms | {"be"}:
         return False
@@ -42,7 +44,7 @@ def _replaced(run: Run, p: int, length: int) -> bool:
         return False
     if run.broken(again - 1):
         return True
-    return _sure(run, p, after, first)
+    return _sure(run, p, again, after, first)
 
 
 def _one_word(run: Run, p: int, length: int) -> bool:
@@ -53,11 +55,11 @@ def _one_word(run: Run, p: int, length: int) -> bool:
     return len(pairs) == 1 and all(run.content(q) or run.key(q) in run.table.numerals for q in pairs[0])
 
 
-def _sure(run: Run, p: int, after: int, pattern: tuple[str, ...]) -> bool:
+def _sure(run: Run, p: int, again: int, after: int, pattern: tuple[str, ...]) -> bool:
     """Whether silence is enough: few fluent sentences say the same function words with other content there."""
     grammar, before = run.grammar, run.key(p - 1)
     times = not grammar.time_words.isdisjoint(run.key(q) for q in range(p, after))
-    if times or run.items[run.nodes[p + len(pattern) - 1].end].mark == ",":
+    if times or run.items[run.nodes[again - 1].end].mark == ",":
         return False
     if pattern[0] in grammar.be_forms | {"be"}:
         return not run.embedded(p)
@@ -73,9 +75,7 @@ def _listed(run: Run, p: int, after: int) -> bool:
     """Whether the phrases belong to a list: ``the dog um the cat and the frog``."""
     head, coordinators = run.key(p), run.grammar.coordinators
     following = [run.key(q) for q in range(after, after + 5)]
-    more = head == following[0] or any(
-        a in coordinators and b == head for a, b in zip(following, following[1:], strict=False)
-    )
+    more = head == following[0] or any(a in coordinators and b == head for a, b in pairwise(following))
     earlier = [run.key(q) for q in range(max(0, p - 3), p)]
     return more or head in earlier
 

@@ -7,7 +7,8 @@ a loop by the time its copies take, never by their number alone.
 The number decides how much evidence is needed. Two copies are never a loop. Three or four are what people say, who
 stutter or not: most of them must be impossible. More than four are rare in speech and usual in loops: one impossible
 copy among those after the third is enough. Three fragments or more (``d- d- d-``) must lead to a word that begins with
-them; three at the end of a text, where the speaker may have stopped, need not. Where a loop is found, at most three of its copies are taken for spoken.
+them; three at the end of a text, where the speaker may have stopped, need not. Where a loop is found, at most three of
+its copies are taken for spoken.
 
 The time of a fragment lasts until the next word begins: cross-attention gives a sound as short as ``d-`` one moment.
 """
@@ -111,7 +112,7 @@ def _impossible_from(
     bad = [_too_short(words, i, size) or _silent(words[i : i + size], speech) for i in range(first, last, size)]
     # one squeezed copy is an error of alignment; a loop squeezes most of its later copies
     found = sum(bad) * 2 >= copies and sum(bad) >= 2
-    nowhere = all(map(_is_fragment, words[first:last])) and not _leads_on(words, last, copies)
+    nowhere = all(map(is_fragment, words[first:last])) and not _leads_on(words, last, copies)
     found = found or nowhere or (copies > MOST_COPIES and any(bad[KEPT_COPIES:]))
     if not found:
         return None
@@ -130,7 +131,8 @@ def _leads_on(words: Sequence[Word], last: int, copies: int) -> bool:
     return bool(letters) and (following.startswith(letters) or following == "xxx")
 
 
-def _is_fragment(word: Word) -> bool:
+def is_fragment(word: Word) -> bool:
+    """Whether a word is written as broken off: ``b-``."""
     return word.text.rstrip(".,?!…").endswith("-")
 
 
@@ -139,7 +141,7 @@ def _too_short(words: Sequence[Word], at: int, size: int) -> bool:
     if start is None or end is None:
         return False
     following = words[at + 1].start if at + 1 < len(words) else None
-    if size == 1 and _is_fragment(words[at]) and following is not None:
+    if size == 1 and is_fragment(words[at]) and following is not None:
         end = max(end, following)
     return end - start < max(MIN_COPY_MS, FAST_WORD_MS * size)
 

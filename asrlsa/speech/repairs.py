@@ -1,4 +1,8 @@
-"""What is done about decodings that no speaker said: loops are decoded again, guesses are taken out."""
+"""What is done about decodings that no speaker said: loops are decoded again, guesses are taken out.
+
+So are fragments that the model hardly believes in. A fragment has no context that could speak for it, and what a model
+writes for a noise or an unknown name is often one.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from asrlsa.speech.decode import Decoded, DecodingOptions
-from asrlsa.speech.loops import find_loop
+from asrlsa.speech.loops import find_loop, is_fragment
 from asrlsa.speech.windows import Window
 from asrlsa.types import Word
 
@@ -14,6 +18,8 @@ RESCUE_BEAM = 5  # width of the search for a window that has looped
 LAST_RESORT_NGRAM = 4  # n-grams banned when it loops again
 GUESS_LOG_PROBABILITY = -1.2  # mean log probability below which a window's text is a guess; real speech: -0.2 to -0.7
 SPEECH_EVIDENCE = 0.6  # a guess over regions with less speech probability than this is noise, else unintelligible
+
+WEAK_FRAGMENT = 0.25  # a fragment of less confidence than this is not written; chosen on dev, docs/verbatim-model.md
 
 Search = Callable[[list[int], int], list[Decoded]]  # decodes the windows of these numbers again, under an n-gram ban
 
@@ -40,7 +46,7 @@ def repair(windows: Sequence[Window], results: Sequence[Decoded], search: Search
             found[i] = result
             notes[i] = "a decoding loop was found and decoded again"
     for i, window in enumerate(windows):
-        for step in (without_loops, without_guesses):
+        for step in (without_loops, without_weak_fragments, without_guesses):
             found[i], note = step(window, found[i])
             notes[i] = note or notes[i]
     return list(zip(found, notes, strict=True))
@@ -90,6 +96,20 @@ def without_loops(window: Window, result: Decoded) -> tuple[Decoded, str]:
         result = replace(result, words=tuple(words), pieces=tuple(pieces))
         note = "a decoding loop could not be resolved and is written xxx"
     return result, note
+
+
+def without_weak_fragments(window: Window, result: Decoded) -> tuple[Decoded, str]:
+    """Leave out fragments of little confidence; no note, for nothing was understood there."""
+    del window
+    kept = [i for i, word in enumerate(result.words) if not (is_fragment(word) and _weak(word))]
+    if len(kept) == len(result.words):
+        return result, ""
+    pieces = tuple(result.pieces[i] for i in kept) if result.pieces else ()
+    return replace(result, words=tuple(result.words[i] for i in kept), pieces=pieces), ""
+
+
+def _weak(word: Word) -> bool:
+    return word.confidence is not None and word.confidence < WEAK_FRAGMENT
 
 
 def without_guesses(window: Window, result: Decoded) -> tuple[Decoded, str]:

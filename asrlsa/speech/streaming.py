@@ -28,7 +28,15 @@ from asrlsa.speech.recognise import (
     refined,
     reseated,
 )
-from asrlsa.speech.repairs import GUESS_LOG_PROBABILITY, absolute_words, located, loop_in, repair, wide_search
+from asrlsa.speech.repairs import (
+    GUESS_LOG_PROBABILITY,
+    absolute_words,
+    located,
+    loop_in,
+    repair,
+    wide_search,
+    without_weak_fragments,
+)
 from asrlsa.speech.speakers import SpeakerEncoder, SpeakerTracker
 from asrlsa.speech.spoken_language import LanguageVotes
 from asrlsa.speech.times import WordAligner, monotone
@@ -290,7 +298,7 @@ class StreamingRecogniser:
             stop = loop[0] if loop is not None else len(result.words)
             if result.average_log_probability < GUESS_LOG_PROBABILITY:
                 stop = 0
-            result = replace(result, words=result.words[:stop], pieces=())
+            result, _ = without_weak_fragments(window, replace(result, words=result.words[:stop], pieces=()))
         give_back()
         fresh = absolute_words(window, first)
         known = [

@@ -13,6 +13,7 @@ import pytest
 from asrlsa.errors import AsrlsaError, MediaError
 from asrlsa.speech.decode import Decoded, DecodingOptions
 from asrlsa.speech.recognise import Recognised, RecogniseOptions, Recognition, Source
+from asrlsa.speech.repairs import WEAK_FRAGMENT
 from asrlsa.types import Word
 
 SECOND = 16_000
@@ -181,6 +182,22 @@ def test_a_guess_over_noise_is_nothing():
     assert finished[0].notes == ["0:00: noise, no words written"]
     sure, _, _ = run(Model(log_probability=-0.5), [Talk(4, level=0.4)])
     assert [w.text for w in sure[0].words[0]] == ["hello"]
+
+
+class Broken(Model):
+    """Writes fragments of which it is sure and others."""
+
+    confidences = (WEAK_FRAGMENT - 0.05, WEAK_FRAGMENT + 0.05)
+
+    def words(self, duration: int) -> tuple[Word, ...]:
+        texts = [Word("b-", 300 * i, 300 * i + 200, c) for i, c in enumerate(self.confidences)]
+        return (*texts, Word("ball", 700, 900, 0.1), Word("I", 950, 1_000, 0.01))
+
+
+def test_a_fragment_that_the_model_hardly_believes_in_is_not_written():
+    finished, _, _ = run(Broken(), [Talk(2)])
+    assert [(w.text, w.start) for w in finished[0].words[0]] == [("b-", 300), ("ball", 700), ("I", 950)]
+    assert finished[0].notes == []
 
 
 class Brief(Model):

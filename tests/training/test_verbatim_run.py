@@ -112,8 +112,12 @@ def test_no_two_rounds_write_to_the_same_folder_and_together_they_take_every_rec
 
 
 def calibration(run: Path, found: dict[float, tuple[int, int, int]]) -> None:
-    results: list[dict[str, Any]] = [{"strength": None, "prompt": False, "disfluent": {"events": {"fillers": [0, 9, 0]}}}]
-    results += [{"strength": s, "prompt": False, "disfluent": {"events": {"fillers": list(c)}}} for s, c in found.items()]
+    results: list[dict[str, Any]] = [
+        {"strength": None, "prompt": False, "disfluent": {"events": {"fillers": [0, 9, 0]}}}
+    ]
+    results += [
+        {"strength": s, "prompt": False, "disfluent": {"events": {"fillers": list(c)}}} for s, c in found.items()
+    ]
     run.mkdir(exist_ok=True)
     (run / "calibrate.json").write_text(json.dumps({"results": results}), encoding="utf-8")
 
