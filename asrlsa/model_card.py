@@ -18,7 +18,7 @@ MAX_CONTEXT_SECONDS: Final = 30.0  # the longest input of any Whisper model
 
 _Setting = bool | int | float
 
-# Decoding settings that a card may set, in CTranslate2's spelling, with what each accepts.
+# Decoding settings that a card may set, in CTranslate2's spelling where it has them, with what each accepts.
 DECODING: Final[Mapping[str, tuple[str, Callable[[Any], bool]]]] = MappingProxyType(
     {
         "beam_size": ("a whole number from 1 to 20", lambda v: _whole(v) and 1 <= v <= 20),
@@ -29,6 +29,7 @@ DECODING: Final[Mapping[str, tuple[str, Callable[[Any], bool]]]] = MappingProxyT
         "max_length": ("a whole number from 1 to 448", lambda v: _whole(v) and 1 <= v <= 448),
         "max_initial_timestamp_index": ("a whole number from 0 to 1500", lambda v: _whole(v) and 0 <= v <= 1500),
         "timestamps": ("true or false", lambda v: isinstance(v, bool)),
+        "least_confidence": ("a number from 0 to 1", lambda v: _number(v) and 0 <= v <= 1),
     }
 )
 
@@ -51,7 +52,7 @@ class ModelCard:
         verbatim: Whether the model writes fillers, repeats and fragments by itself; it then gets no style prompt
             unless ``prompt`` has one.
         prompt: Text to put in front of every window; None leaves the choice to asrlsa, an empty string means none.
-        decoding: Decoding settings by CTranslate2's names; only those in `DECODING`.
+        decoding: Decoding settings; only those in `DECODING`.
         context_seconds: Input lengths in seconds that it was trained for, rising; empty means full 30 s windows only.
         suppress_tokens: Token ids that it must never write; None takes Whisper's own list.
         compute_type: Type that its weights are stored in, as `asrlsa quantize` writes it; it is run as that where the

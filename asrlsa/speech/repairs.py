@@ -1,11 +1,13 @@
 """What is done about decodings that no speaker said: loops are decoded again, guesses are taken out.
 
-So are fragments that the model hardly believes in. A fragment has no context that could speak for it, and what a model
-writes for a noise or an unknown name is often one.
+So are fillers and fragments that the model hardly believes in, where its card says from when on it may be believed. No
+context speaks for or against a sound that is no word, and what a model writes for a noise, an unknown name or a
+swallowed *a* is often one.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -19,12 +21,14 @@ LAST_RESORT_NGRAM = 4  # n-grams banned when it loops again
 GUESS_LOG_PROBABILITY = -1.2  # mean log probability below which a window's text is a guess; real speech: -0.2 to -0.7
 SPEECH_EVIDENCE = 0.6  # a guess over regions with less speech probability than this is noise, else unintelligible
 
-WEAK_FRAGMENT = 0.25  # a fragment of less confidence than this is not written; chosen on dev, docs/verbatim-model.md
+_HESITATION = re.compile("u+h+m*|u+m+|e+r+m*|e+h+m*|a+h+|h+m+|m{2,}")  # in any language
 
 Search = Callable[[list[int], int], list[Decoded]]  # decodes the windows of these numbers again, under an n-gram ban
 
 
-def repair(windows: Sequence[Window], results: Sequence[Decoded], search: Search) -> list[tuple[Decoded, str]]:
+def repair(
+    windows: Sequence[Window], results: Sequence[Decoded], search: Search, least: float = 0.0
+) -> list[tuple[Decoded, str]]:
     """Return what was decoded without loops and guesses, each with a note on what was done, or an empty one.
 
     Windows that loop are decoded again: with a wider search first, with an n-gram ban only if that loops too. The wider
@@ -35,6 +39,7 @@ def repair(windows: Sequence[Window], results: Sequence[Decoded], search: Search
         windows: The windows.
         results: What was decoded in each.
         search: Called with the numbers of windows and the n-gram ban (0 for none); decodes them with a wide search.
+        least: See `without_weak_sounds`.
     """
     found = list(results)
     notes = [""] * len(found)
@@ -46,9 +51,10 @@ def repair(windows: Sequence[Window], results: Sequence[Decoded], search: Search
             found[i] = result
             notes[i] = "a decoding loop was found and decoded again"
     for i, window in enumerate(windows):
-        for step in (without_loops, without_weak_fragments, without_guesses):
-            found[i], note = step(window, found[i])
-            notes[i] = note or notes[i]
+        found[i], note = without_loops(window, found[i])
+        notes[i] = note or notes[i]
+        found[i], note = without_guesses(window, without_weak_sounds(found[i], least))
+        notes[i] = note or notes[i]
     return list(zip(found, notes, strict=True))
 
 
@@ -98,18 +104,21 @@ def without_loops(window: Window, result: Decoded) -> tuple[Decoded, str]:
     return result, note
 
 
-def without_weak_fragments(window: Window, result: Decoded) -> tuple[Decoded, str]:
-    """Leave out fragments of little confidence; no note, for nothing was understood there."""
-    del window
-    kept = [i for i, word in enumerate(result.words) if not (is_fragment(word) and _weak(word))]
+def without_weak_sounds(result: Decoded, least: float) -> Decoded:
+    """Leave out fillers and fragments of less confidence than ``least``; words stay, whatever theirs is."""
+    kept = [i for i, word in enumerate(result.words) if not (_is_sound(word) and _weak(word, least))]
     if len(kept) == len(result.words):
-        return result, ""
+        return result
     pieces = tuple(result.pieces[i] for i in kept) if result.pieces else ()
-    return replace(result, words=tuple(result.words[i] for i in kept), pieces=pieces), ""
+    return replace(result, words=tuple(result.words[i] for i in kept), pieces=pieces)
 
 
-def _weak(word: Word) -> bool:
-    return word.confidence is not None and word.confidence < WEAK_FRAGMENT
+def _is_sound(word: Word) -> bool:
+    return is_fragment(word) or _HESITATION.fullmatch(word.text.strip(".,?!…—-").lower()) is not None
+
+
+def _weak(word: Word, least: float) -> bool:
+    return word.confidence is not None and word.confidence < least
 
 
 def without_guesses(window: Window, result: Decoded) -> tuple[Decoded, str]:

@@ -35,7 +35,7 @@ from asrlsa.speech.repairs import (
     loop_in,
     repair,
     wide_search,
-    without_weak_fragments,
+    without_weak_sounds,
 )
 from asrlsa.speech.speakers import SpeakerEncoder, SpeakerTracker
 from asrlsa.speech.spoken_language import LanguageVotes
@@ -292,13 +292,15 @@ class StreamingRecogniser:
         first, result = search()
         note = ""
         if final:
-            ((result, note),) = repair([window], [result], lambda rows, ban: [search(ban, wide=True)[1]])
+            least = decoding.least_confidence
+            ((result, note),) = repair([window], [result], lambda rows, ban: [search(ban, wide=True)[1]], least)
         else:
             loop = loop_in(window, result)
             stop = loop[0] if loop is not None else len(result.words)
             if result.average_log_probability < GUESS_LOG_PROBABILITY:
                 stop = 0
-            result, _ = without_weak_fragments(window, replace(result, words=result.words[:stop], pieces=()))
+            result = replace(result, words=result.words[:stop], pieces=())
+            result = without_weak_sounds(result, decoding.least_confidence)
         give_back()
         fresh = absolute_words(window, first)
         known = [

@@ -41,7 +41,8 @@ ROOT: Final = HERE.parents[1]
 METHODS: Final = ("lora", "s2lora")
 STEPS: Final = ("corpus", "train", "choose", "evaluate", "ablate", "package")
 PROMPTED: Final = ("--set", "data.prompt_share=1")
-STRENGTHS: Final = "0.6,0.8,1.0"  # tried on every second recording of dev
+LEAST: Final = 0.4  # confidence from which on a filler or fragment is written; chosen on dev with confidence.py
+STRENGTHS: Final = "0.8,1.0,1.2"  # tried on every second recording of dev
 
 
 class Round(NamedTuple):
@@ -161,8 +162,9 @@ class Run:
                     begun = ["--adapter", self.work / f"{name}{one.name}" / "adapter"]
 
     def choose(self) -> None:
-        """Find the strength of each adapter on dev data."""
+        """Find the strength of each adapter on dev data, with `LEAST` in its card."""
         for model, method in self._trained():
+            believe(self.work / f"{model}-{method}" / "adapter", LEAST)
             out = self.work / f"{model}-{method}" / "calibrate.json"
             prompts = "no" if method_prompt(out.parent) is None else "yes"
             sets = [self.work / name for name in ("corpus", "spliced") if (self.work / name / "dev.jsonl").exists()]
@@ -360,6 +362,15 @@ def strength_of(run: Path) -> float:
     if chosen is None:
         sys.exit(f"{run / 'calibrate.json'}: no strength leaves fluent clips as they are")
     return float(chosen["strength"])
+
+
+def believe(adapter: Path, least: float) -> None:
+    """Write into an adapter's card from which confidence on its fillers and fragments are written."""
+    from asrlsa.model_card import read_card, write_card
+
+    card = read_card(adapter)
+    if card is not None and card.decoding.get("least_confidence") != least:
+        write_card(adapter, replace(card, decoding={**card.decoding, "least_confidence": least}))
 
 
 def method_prompt(run: Path) -> str | None:

@@ -13,7 +13,6 @@ import pytest
 from asrlsa.errors import AsrlsaError, MediaError
 from asrlsa.speech.decode import Decoded, DecodingOptions
 from asrlsa.speech.recognise import Recognised, RecogniseOptions, Recognition, Source
-from asrlsa.speech.repairs import WEAK_FRAGMENT
 from asrlsa.types import Word
 
 SECOND = 16_000
@@ -184,20 +183,22 @@ def test_a_guess_over_noise_is_nothing():
     assert [w.text for w in sure[0].words[0]] == ["hello"]
 
 
-class Broken(Model):
-    """Writes fragments of which it is sure and others."""
-
-    confidences = (WEAK_FRAGMENT - 0.05, WEAK_FRAGMENT + 0.05)
+class Doubting(Model):
+    """Is sure of some fragments and fillers and not of others."""
 
     def words(self, duration: int) -> tuple[Word, ...]:
-        texts = [Word("b-", 300 * i, 300 * i + 200, c) for i, c in enumerate(self.confidences)]
-        return (*texts, Word("ball", 700, 900, 0.1), Word("I", 950, 1_000, 0.01))
+        heard = (("b-", 0.35), ("b-", 0.45), ("ball", 0.1), ("Um,", 0.3), ("uh", 0.5), ("I", 0.01), ("mhm", 0.2))
+        return tuple(Word(text, 200 * i, 200 * i + 150, c) for i, (text, c) in enumerate(heard))
 
 
-def test_a_fragment_that_the_model_hardly_believes_in_is_not_written():
-    finished, _, _ = run(Broken(), [Talk(2)])
-    assert [(w.text, w.start) for w in finished[0].words[0]] == [("b-", 300), ("ball", 700), ("I", 950)]
+def test_fillers_and_fragments_that_the_model_hardly_believes_in_are_not_written():
+    finished, _, _ = run(Doubting(), [Talk(2)], decoding=DecodingOptions(least_confidence=0.4))
+    assert [(w.text, w.start) for w in finished[0].words[0]] == [
+        *(("b-", 200), ("ball", 400), ("uh", 800), ("I", 1_000), ("mhm", 1_200))
+    ]
     assert finished[0].notes == []
+    finished, _, _ = run(Doubting(), [Talk(2)])
+    assert len(finished[0].words[0]) == 7
 
 
 class Brief(Model):
