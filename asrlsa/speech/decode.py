@@ -48,7 +48,7 @@ class DecodingOptions:
         max_length: Decoder positions, prompt included; 448 in every Whisper.
         timestamps: Let the model write its timestamp tokens (they are not used).
         max_initial_timestamp_index: Latest first timestamp, in steps of 20 ms.
-        least_confidence: Fillers and fragments of less confidence than this are not written.
+        least_fragment_confidence: Fragments of less confidence than this are not written.
     """
 
     beam_size: int = 1
@@ -61,7 +61,7 @@ class DecodingOptions:
     max_length: int = MAX_LENGTH
     timestamps: bool = False
     max_initial_timestamp_index: int = 50
-    least_confidence: float = 0.0
+    least_fragment_confidence: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

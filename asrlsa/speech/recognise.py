@@ -356,7 +356,7 @@ class Recognition:
     def _heard(self, batch: _Batch) -> list[tuple[Decoded, str]]:
         """Return what a batch says, without loops and guesses, with notes on these."""
         results = self._search(batch, self._options.decoding)
-        windows, least = [i.window for i in batch.items], self._options.decoding.least_confidence
+        windows, least = [i.window for i in batch.items], self._options.decoding.least_fragment_confidence
         return repair(windows, results, self._second_search(batch), least)
 
     def _search(self, batch: _Batch, options: DecodingOptions, ban: int = 0) -> list[Decoded]:

@@ -1,13 +1,11 @@
 """What is done about decodings that no speaker said: loops are decoded again, guesses are taken out.
 
-So are fillers and fragments that the model hardly believes in, where its card says from when on it may be believed. No
-context speaks for or against a sound that is no word, and what a model writes for a noise, an unknown name or a
-swallowed *a* is often one.
+So are fragments that the model hardly believes in, where its card says from when on it may be believed. No context
+speaks for or against a fragment, and what a model writes for a noise or for a name that it does not know is often one.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -20,8 +18,6 @@ RESCUE_BEAM = 5  # width of the search for a window that has looped
 LAST_RESORT_NGRAM = 4  # n-grams banned when it loops again
 GUESS_LOG_PROBABILITY = -1.2  # mean log probability below which a window's text is a guess; real speech: -0.2 to -0.7
 SPEECH_EVIDENCE = 0.6  # a guess over regions with less speech probability than this is noise, else unintelligible
-
-_HESITATION = re.compile("u+h+m*|u+m+|e+r+m*|e+h+m*|a+h+|h+m+|m{2,}")  # in any language
 
 Search = Callable[[list[int], int], list[Decoded]]  # decodes the windows of these numbers again, under an n-gram ban
 
@@ -39,7 +35,7 @@ def repair(
         windows: The windows.
         results: What was decoded in each.
         search: Called with the numbers of windows and the n-gram ban (0 for none); decodes them with a wide search.
-        least: See `without_weak_sounds`.
+        least: See `without_weak_fragments`.
     """
     found = list(results)
     notes = [""] * len(found)
@@ -53,7 +49,7 @@ def repair(
     for i, window in enumerate(windows):
         found[i], note = without_loops(window, found[i])
         notes[i] = note or notes[i]
-        found[i], note = without_guesses(window, without_weak_sounds(found[i], least))
+        found[i], note = without_guesses(window, without_weak_fragments(found[i], least))
         notes[i] = note or notes[i]
     return list(zip(found, notes, strict=True))
 
@@ -104,21 +100,15 @@ def without_loops(window: Window, result: Decoded) -> tuple[Decoded, str]:
     return result, note
 
 
-def without_weak_sounds(result: Decoded, least: float) -> Decoded:
-    """Leave out fillers and fragments of less confidence than ``least``; words stay, whatever theirs is."""
-    kept = [i for i, word in enumerate(result.words) if not (_is_sound(word) and _weak(word, least))]
+def without_weak_fragments(result: Decoded, least: float) -> Decoded:
+    """Leave out fragments of less confidence than ``least``; words stay, whatever theirs is."""
+    kept = [
+        i for i, w in enumerate(result.words) if not is_fragment(w) or w.confidence is None or w.confidence >= least
+    ]
     if len(kept) == len(result.words):
         return result
     pieces = tuple(result.pieces[i] for i in kept) if result.pieces else ()
     return replace(result, words=tuple(result.words[i] for i in kept), pieces=pieces)
-
-
-def _is_sound(word: Word) -> bool:
-    return is_fragment(word) or _HESITATION.fullmatch(word.text.strip(".,?!…—-").lower()) is not None
-
-
-def _weak(word: Word, least: float) -> bool:
-    return word.confidence is not None and word.confidence < least
 
 
 def without_guesses(window: Window, result: Decoded) -> tuple[Decoded, str]:

@@ -35,7 +35,7 @@ from asrlsa.speech.repairs import (
     loop_in,
     repair,
     wide_search,
-    without_weak_sounds,
+    without_weak_fragments,
 )
 from asrlsa.speech.speakers import SpeakerEncoder, SpeakerTracker
 from asrlsa.speech.spoken_language import LanguageVotes
@@ -292,7 +292,7 @@ class StreamingRecogniser:
         first, result = search()
         note = ""
         if final:
-            least = decoding.least_confidence
+            least = decoding.least_fragment_confidence
             ((result, note),) = repair([window], [result], lambda rows, ban: [search(ban, wide=True)[1]], least)
         else:
             loop = loop_in(window, result)
@@ -300,7 +300,7 @@ class StreamingRecogniser:
             if result.average_log_probability < GUESS_LOG_PROBABILITY:
                 stop = 0
             result = replace(result, words=result.words[:stop], pieces=())
-            result = without_weak_sounds(result, decoding.least_confidence)
+            result = without_weak_fragments(result, decoding.least_fragment_confidence)
         give_back()
         fresh = absolute_words(window, first)
         known = [

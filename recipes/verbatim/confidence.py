@@ -1,11 +1,11 @@
-"""From which confidence on fillers and fragments should be written: recall and precision on dev data for each limit.
+"""From which confidence on fragments (and fillers) should be written: recall and precision on dev data for each limit.
 
     python recipes/verbatim/confidence.py ADAPTER --base base --strength 1.0 DATA...
 
 ADAPTER is merged into the base with the strength, and the recogniser of ``asrlsa transcribe`` hears the recordings of
 split dev of each DATA (as in ``calibrate.py``), whatever limit the adapter's card has. Each filler and fragment that
 was written is right or not, as ``asrlsa evaluate`` scores it, and has the confidence of its least sure word. The limit
-that is chosen goes into the card as ``decoding.least_confidence``. ``--list`` shows what is wrong.
+that is chosen goes into the card as ``decoding.least_fragment_confidence``. ``--list`` shows what is wrong.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def main() -> None:
         model = converted(given.adapter, find_folder(given.base, offline=True), work / "cache", given.strength)
         card = read_card(model)
         if card is not None:
-            decoding = {key: value for key, value in card.decoding.items() if key != "least_confidence"}
+            decoding = {key: value for key, value in card.decoding.items() if key != "least_fragment_confidence"}
             write_card(model, replace(card, decoding=decoding))
         for number, data in enumerate(given.data):
             links, references, out = (work / f"{name}{number}" for name in ("audio", "references", "hypotheses"))

@@ -9,9 +9,9 @@ Each step can be run alone, and what is there is not made again, so the same com
   split is train, made disfluent with scissors, ``splice.py``), WORK/meetings (DATA/synthetic, split train), and
   WORK/data, which joins them. What is absent from DATA is said and left out.
 - train: ``asrlsa finetune lora.toml`` (``s2lora.toml`` with ``--methods``) for each model, in three rounds (`ROUNDS`),
-  each of which goes on where the one before ended: WORK/MODEL-METHOD-first, WORK/MODEL-METHOD-second and
-  WORK/MODEL-METHOD. They learn from the recordings of the corpus that they name, and from all other data. So training
-  may begin while the corpus grows.
+  each of which goes on where the one before ended: WORK/MODEL-METHOD-first, -second and -third. They learn from the
+  recordings of the corpus that they name, and from all other data. So training may begin while the corpus grows.
+  WORK/MODEL-METHOD is the mean of the last two by LoRA, else the last.
 - choose: the strength, on dev data alone (``calibrate.py``).
 - evaluate: figures of every system on every group (``evaluate.py``) into results/LANGUAGE.
 - ablate: tiny.en without one ingredient after the other, shorter, into results/ablation/.
@@ -26,6 +26,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -41,7 +42,7 @@ ROOT: Final = HERE.parents[1]
 METHODS: Final = ("lora", "s2lora")
 STEPS: Final = ("corpus", "train", "choose", "evaluate", "ablate", "package")
 PROMPTED: Final = ("--set", "data.prompt_share=1")
-LEAST: Final = 0.4  # confidence from which on a filler or fragment is written; chosen on dev with confidence.py
+LEAST: Final = 0.3  # confidence from which on a fragment is written; chosen on dev with confidence.py
 STRENGTHS: Final = "0.8,1.0,1.2"  # tried on every second recording of dev
 
 
@@ -66,9 +67,9 @@ class Round(NamedTuple):
 ROUNDS: Final = (
     Round("-first", range(260)),
     Round("-second", range(507), thin=3, steps=140, slower=0.6),
-    Round("", range(507, 1_000_000), thin=2, steps=130, slower=0.6),
+    Round("-third", range(507, 1_000_000), thin=2, steps=130, slower=0.6),
 )
-ELSEWHERE: Final = (Round("", range(1_000_000), steps=90),)  # languages other than English, with half an hour
+ELSEWHERE: Final = (Round("-first", range(1_000_000), steps=90),)  # languages other than English, with half an hour
 # Each ablation: what is said to asrlsa finetune, and which rows are left out.
 ABLATIONS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "all": ((), ""),
@@ -153,13 +154,16 @@ class Run:
             for method in self.given.methods:
                 recipe, name = HERE / f"{method}.toml", f"{model}-{method}"
                 begun: list[Any] = []
-                for one in ROUNDS if self.english else ELSEWHERE:
-                    data = self.work / f"data{one.name or '-third'}"
+                rounds = ROUNDS if self.english else ELSEWHERE
+                for one in rounds:
+                    data = self.work / f"data{one.name}"
                     join(self.work, data, thin=one.thin, numbers=one.numbers)
                     more: list[Any] = ["--set", f"train.lr={one.slower * load_settings(recipe).train.lr:g}"]
                     more += ["--steps", one.steps] if one.steps else []
                     self._finetune(f"{name}{one.name}", recipe, data, ["--base", model, *begun, *more])
                     begun = ["--adapter", self.work / f"{name}{one.name}" / "adapter"]
+                last = [self.work / f"{name}{one.name}" / "adapter" for one in rounds[-2:]]
+                averaged(last if method == "lora" else last[-1:], self.work / name / "adapter")
 
     def choose(self) -> None:
         """Find the strength of each adapter on dev data, with `LEAST` in its card."""
@@ -364,13 +368,39 @@ def strength_of(run: Path) -> float:
     return float(chosen["strength"])
 
 
+def averaged(adapters_: Sequence[Path], out: Path) -> None:
+    """Write the LoRA adapter whose change to the weights is the mean of those of others, which may be one.
+
+    The ranks add up: the mean of two products of thin matrices is one product of matrices twice as wide. Means of
+    weights on one path of training often generalise better than any of them (Wortsman et al. 2022, Model soups).
+    """
+    from safetensors.numpy import load_file, save_file
+
+    from asrlsa.conversion import adapters
+
+    shutil.copytree(adapters_[-1], out, dirs_exist_ok=True)
+    if len(adapters_) == 1:
+        return
+    arrays = [load_file(folder / adapters.WEIGHTS) for folder in adapters_]
+    config = json.loads((out / adapters.CONFIG).read_text(encoding="utf-8"))
+    joined = {}
+    for key in arrays[0]:
+        inner = ".lora_A." in key  # (rank, in); lora_B is (out, rank)
+        parts = [array[key].astype(np.float32) / (1 if inner else len(arrays)) for array in arrays]
+        joined[key] = np.concatenate(parts, 0 if inner else 1)
+    save_file(joined, out / adapters.WEIGHTS)
+    for key in ("r", "lora_alpha"):  # their ratio is the scale of the change
+        config[key] *= len(arrays)
+    (out / adapters.CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
 def believe(adapter: Path, least: float) -> None:
-    """Write into an adapter's card from which confidence on its fillers and fragments are written."""
+    """Write into an adapter's card from which confidence on its fragments are written."""
     from asrlsa.model_card import read_card, write_card
 
     card = read_card(adapter)
-    if card is not None and card.decoding.get("least_confidence") != least:
-        write_card(adapter, replace(card, decoding={**card.decoding, "least_confidence": least}))
+    if card is not None and card.decoding.get("least_fragment_confidence") != least:
+        write_card(adapter, replace(card, decoding={**card.decoding, "least_fragment_confidence": least}))
 
 
 def method_prompt(run: Path) -> str | None:
@@ -407,7 +437,8 @@ def packed(run: Path, results: dict[str, Any], home: Path) -> None:
             scores[f"{name}_wer"] = round(found["wer"]["value"], 1)
     about = {
         **card.data,
-        "rounds": f"{len(ROUNDS)}; the numbers of utterances, hours, windows and steps are those of the last",
+        "rounds": f"{len(ROUNDS)} and the mean of the last two; numbers of utterances, hours, windows and steps are "
+        "those of the last",
         "what": "synthetic disfluent speech; children reading, made disfluent by splicing; meeting sentences spoken by "
         "synthetic voices; recipes/verbatim",
         "licences": LICENCES,
