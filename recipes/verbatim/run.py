@@ -8,10 +8,10 @@ Each step can be run alone, and what is there is not made again, so the same com
 - corpus: WORK/corpus (disfluent synthetic speech, ``corpus.py``), WORK/spliced (the children of DATA/child_read whose
   split is train, made disfluent with scissors, ``splice.py``), WORK/meetings (DATA/synthetic, split train), and
   WORK/data, which joins them. What is absent from DATA is said and left out.
-- train: ``asrlsa finetune lora.toml`` (``s2lora.toml`` with ``--methods``) for each model, in three rounds (`ROUNDS`),
-  each of which goes on where the one before ended: WORK/MODEL-METHOD-first, -second and -third. They learn from the
-  recordings of the corpus that they name, and from all other data. So training may begin while the corpus grows.
-  WORK/MODEL-METHOD is the mean of the last two by LoRA, else the last.
+- train: ``asrlsa finetune lora.toml`` (``s2lora.toml`` with ``--methods``) for each model, in two rounds (`ROUNDS`):
+  the first, in WORK/MODEL-METHOD-first, learns from the first 260 recordings of the corpus and from the other data; the
+  second, in WORK/MODEL-METHOD, goes on from there with everything, at a lower rate. So training may begin while the
+  corpus grows.
 - choose: the strength, on dev data alone (``calibrate.py``).
 - evaluate: figures of every system on every group (``evaluate.py``) into results/LANGUAGE.
 - ablate: tiny.en without one ingredient after the other, shorter, into results/ablation/.
@@ -26,7 +26,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -43,7 +42,7 @@ METHODS: Final = ("lora", "s2lora")
 STEPS: Final = ("corpus", "train", "choose", "evaluate", "ablate", "package")
 PROMPTED: Final = ("--set", "data.prompt_share=1")
 LEAST: Final = 0.3  # confidence from which on a fragment is written; chosen on dev with confidence.py
-STRENGTHS: Final = "0.8,1.0,1.2"  # tried on every second recording of dev
+STRENGTHS: Final = "0.6,0.8,1.0"  # tried on every second recording of dev
 
 
 class Round(NamedTuple):
@@ -66,10 +65,9 @@ class Round(NamedTuple):
 
 ROUNDS: Final = (
     Round("-first", range(260)),
-    Round("-second", range(507), thin=3, steps=140, slower=0.6),
-    Round("-third", range(507, 1_000_000), thin=2, steps=130, slower=0.6),
+    Round("", range(1_000_000), thin=3, steps=140, slower=0.6),
 )
-ELSEWHERE: Final = (Round("-first", range(1_000_000), steps=90),)  # languages other than English, with half an hour
+ELSEWHERE: Final = (Round("", range(1_000_000), steps=90),)  # languages other than English, with half an hour
 # Each ablation: what is said to asrlsa finetune, and which rows are left out.
 ABLATIONS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "all": ((), ""),
@@ -103,7 +101,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, metavar="DATA", help="folder of recordings with manifests")
     parser.add_argument("work", type=Path, metavar="WORK", help="where everything is made")
     parser.add_argument("--language", default="eng", help="ISO 639-3 code (eng)")
-    parser.add_argument("--minutes", type=float, help="synthetic speech (325; 30 in other languages)")
+    parser.add_argument("--minutes", type=float, help="synthetic speech (215; 30 in other languages)")
     parser.add_argument("--kokoro", type=float, default=0.45, help="share of Kokoro's voices in it (0.45)")
     parser.add_argument("--models", nargs="+", default=None, help="base and tiny.en; base alone for other languages")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=["lora"], help="lora, s2lora (lora)")
@@ -114,7 +112,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="passed on to asrlsa finetune")
     given = parser.parse_args()
     given.models = given.models or (["base", "tiny.en"] if given.language == "eng" else ["base"])
-    given.minutes = given.minutes or (325.0 if given.language == "eng" else 30.0)
+    given.minutes = given.minutes or (215.0 if given.language == "eng" else 30.0)
     given.work.mkdir(parents=True, exist_ok=True)
     run = Run(given)
     for step in STEPS if given.step == "all" else (given.step,):
@@ -154,16 +152,13 @@ class Run:
             for method in self.given.methods:
                 recipe, name = HERE / f"{method}.toml", f"{model}-{method}"
                 begun: list[Any] = []
-                rounds = ROUNDS if self.english else ELSEWHERE
-                for one in rounds:
-                    data = self.work / f"data{one.name}"
+                for one in ROUNDS if self.english else ELSEWHERE:
+                    data = self.work / f"data{one.name or '-last'}"
                     join(self.work, data, thin=one.thin, numbers=one.numbers)
                     more: list[Any] = ["--set", f"train.lr={one.slower * load_settings(recipe).train.lr:g}"]
                     more += ["--steps", one.steps] if one.steps else []
                     self._finetune(f"{name}{one.name}", recipe, data, ["--base", model, *begun, *more])
                     begun = ["--adapter", self.work / f"{name}{one.name}" / "adapter"]
-                last = [self.work / f"{name}{one.name}" / "adapter" for one in rounds[-2:]]
-                averaged(last if method == "lora" else last[-1:], self.work / name / "adapter")
 
     def choose(self) -> None:
         """Find the strength of each adapter on dev data, with `LEAST` in its card."""
@@ -368,32 +363,6 @@ def strength_of(run: Path) -> float:
     return float(chosen["strength"])
 
 
-def averaged(adapters_: Sequence[Path], out: Path) -> None:
-    """Write the LoRA adapter whose change to the weights is the mean of those of others, which may be one.
-
-    The ranks add up: the mean of two products of thin matrices is one product of matrices twice as wide. Means of
-    weights on one path of training often generalise better than any of them (Wortsman et al. 2022, Model soups).
-    """
-    from safetensors.numpy import load_file, save_file
-
-    from asrlsa.conversion import adapters
-
-    shutil.copytree(adapters_[-1], out, dirs_exist_ok=True)
-    if len(adapters_) == 1:
-        return
-    arrays = [load_file(folder / adapters.WEIGHTS) for folder in adapters_]
-    config = json.loads((out / adapters.CONFIG).read_text(encoding="utf-8"))
-    joined = {}
-    for key in arrays[0]:
-        inner = ".lora_A." in key  # (rank, in); lora_B is (out, rank)
-        parts = [array[key].astype(np.float32) / (1 if inner else len(arrays)) for array in arrays]
-        joined[key] = np.concatenate(parts, 0 if inner else 1)
-    save_file(joined, out / adapters.WEIGHTS)
-    for key in ("r", "lora_alpha"):  # their ratio is the scale of the change
-        config[key] *= len(arrays)
-    (out / adapters.CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-
-
 def believe(adapter: Path, least: float) -> None:
     """Write into an adapter's card from which confidence on its fragments are written."""
     from asrlsa.model_card import read_card, write_card
@@ -437,8 +406,7 @@ def packed(run: Path, results: dict[str, Any], home: Path) -> None:
             scores[f"{name}_wer"] = round(found["wer"]["value"], 1)
     about = {
         **card.data,
-        "rounds": f"{len(ROUNDS)} and the mean of the last two; numbers of utterances, hours, windows and steps are "
-        "those of the last",
+        "rounds": f"{len(ROUNDS)}; the numbers of utterances, hours, windows and steps are those of the last",
         "what": "synthetic disfluent speech; children reading, made disfluent by splicing; meeting sentences spoken by "
         "synthetic voices; recipes/verbatim",
         "licences": LICENCES,
