@@ -122,6 +122,7 @@ class DevSet:
         share: Share | None = None,
         resamples: int = 0,
         seed: int = 0,
+        told: Callable[[int, int], None] = lambda done, windows: None,
     ) -> tuple[DevScores, list[Sums]]:
         """Let the model write every window and score it.
 
@@ -134,6 +135,7 @@ class DevSet:
             share: This process's part; None does all.
             resamples: Bootstrap draws for intervals; 0 for none.
             seed: Seed of the draws.
+            told: Called with the number of windows that this process has done, and that it has to do.
 
         Returns:
             The scores, the same on every process, and the sums of each group.
@@ -142,12 +144,16 @@ class DevSet:
         written: list[Written] = []
         total = count = 0.0
         collate = Collator(self.vocabulary.eot, dtype=dtype)
-        for numbers, counts in self._batches(batch, share):
+        mine = list(self._batches(batch, share))
+        done, windows = 0, sum(len(numbers) for numbers, _ in mine)
+        for numbers, counts in mine:
             items = [self._item(k) for k in numbers]
             found, loss, labels = self._write(model, generation, collate(items), items, numbers, device, share)
             if counts:
                 written += found
                 total, count = total + loss, count + labels
+            done += len(numbers)
+            told(done, windows)
         everything = share.gather([(w, None) for w in written] + [(None, (total, count))])
         scores, sums = score([w for w, _ in everything if w is not None], resamples=resamples, seed=seed)
         totals = [t for _, t in everything if t is not None]

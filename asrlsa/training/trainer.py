@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 from typing import Any, NamedTuple
 
 import torch
@@ -24,7 +25,7 @@ from asrlsa.training.arguments import warmup_steps
 from asrlsa.training.auto_batch import is_out_of_memory, release
 from asrlsa.training.dev import DevSet, Share
 from asrlsa.training.loaders import MixedCollator, MixedDataset, make_loader, make_sampler
-from asrlsa.training.logs import Event
+from asrlsa.training.logs import LINE_SECONDS, Event
 from asrlsa.training.loss import LossHead
 from asrlsa.training.methods import Attached
 from asrlsa.training.scores import DevScores
@@ -271,6 +272,7 @@ class VerbatimTrainer(_Trainer):  # type: ignore[misc]
                     batch=self.work.settings.eval_batch,
                     share=self._share(),
                     resamples=0,
+                    told=self._evaluating(),
                 )
         finally:
             model.train(training)
@@ -284,6 +286,18 @@ class VerbatimTrainer(_Trainer):  # type: ignore[misc]
         control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         self.control = control
         return metrics
+
+    def _evaluating(self) -> Callable[[int, int], None]:
+        """Return what says now and then how far an evaluation is: dev data of minutes take minutes on a CPU."""
+        spoken = monotonic()
+
+        def told(done: int, windows: int) -> None:
+            nonlocal spoken
+            if done < windows and monotonic() - spoken >= LINE_SECONDS:
+                spoken = monotonic()
+                self.work.report({"event": "note", "text": f"dev: {done:,} of {windows:,} windows"})
+
+        return told
 
     def _share(self) -> Share:
         if self.args.world_size == 1:

@@ -186,6 +186,19 @@ def test_batches_and_processes_change_nothing(tiny_folder: Path, dev_rows: list[
     assert both.loss == pytest.approx(one.loss, rel=1e-5)
 
 
+def test_an_evaluation_says_how_far_it_is(tiny_folder: Path, dev_rows: list[Row]) -> None:
+    base, dev = made(tiny_folder, dev_rows, layout="single")
+    told: list[tuple[int, int]] = []
+    dev.evaluate(
+        base.model,
+        base.model.generation_config,
+        device=torch.device("cpu"),
+        batch=2,
+        told=lambda done, windows: told.append((done, windows)),
+    )
+    assert told == [(2, 5), (4, 5), (5, 5)]
+
+
 def test_processes_in_step_call_the_model_equally_often(tiny_folder: Path, dev_rows: list[Row]) -> None:
     _, dev = made(tiny_folder, dev_rows, layout="single")
     counts = [len(list(dev._batches(2, Share(rank, 2, list, bool)))) for rank in range(2)]
