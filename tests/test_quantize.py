@@ -144,7 +144,8 @@ def test_stored_int8_computes_what_a_float_model_computes_in_int8(whisper, tmp_p
     assert np.abs(at_load - exact).mean() > 0, "int8 would be no test if it were exact"
     # The convolutions are float32 in a model that is quantised when it is loaded, int8 in one that is stored so.
     assert np.abs(ours - at_load).mean() < 0.02 * spread
-    assert np.abs(ours - exact).mean() < 0.02 * spread
+    # Processors without VNNI add up in 16 bits, which may overflow: then neither is near, and ours not farther away.
+    assert np.abs(ours - exact).mean() < max(0.02 * spread, 1.2 * np.abs(at_load - exact).mean())
 
 
 @given(st.lists(st.lists(st.floats(-(2.0**100), 2.0**100, width=32), min_size=3, max_size=3), min_size=1, max_size=4))
