@@ -40,8 +40,8 @@ def timed(text: str, seconds: float) -> list[Word]:
     return [Word(token, i * step, (i + 1) * step) for i, token in enumerate(tokens)]
 
 
-def coded(text: str, seconds: float) -> str:
-    words = spell_out(timed(text, seconds), "eng")
+def coded(heard: list[Word]) -> str:
+    words = spell_out(heard, "eng")
     return code_utterance(words, ".").text.replace("_", "") if words else ""
 
 
@@ -74,7 +74,7 @@ def against_gold(data: Path, splits: tuple[str, ...], bare: bool, show: bool) ->
     number = 0
     for row in rows(data, "synthetic", splits):
         text = re.sub(r"[^\w\s'-]", "", row["text_verbatim"]).lower() if bare else row["text_cased"]
-        ours = coded(text, row["end"] - row["start"])
+        ours = coded(timed(text, row["end"] - row["start"]))
         counts = compare(row["chat"], ours)
         if not row["retracings_marked"]:  # text of the AMI corpus: its revisions are not marked in the gold
             for kind in ("retracing", "false_start"):
@@ -103,7 +103,7 @@ def against_scripts(numbers: range, show: bool) -> None:
                 words.append(Word(text, now, now + 200))
                 now += 200 + piece.pause
             gold = main_tier(turn.spoken)
-            ours = code_utterance(spell_out(words, "eng"), ".").text.replace("_", "")
+            ours = coded(words)
             counts = compare(gold, ours)
             total += counts
             if show and any(n for (_, what), n in counts.items() if what != "hit"):
@@ -125,7 +125,7 @@ def on_fluent(data: Path, name: str, show: bool) -> None:
     words = 0
     splits = ("train",) if name == "child_read" else ()  # the rest of child_read, and adult_read, are test sets
     for row in rows(data, name, splits):
-        ours = coded(row["text_verbatim"], row["end"] - row["start"])
+        ours = coded(timed(row["text_verbatim"], row["end"] - row["start"]))
         said, found = events(ours)
         words += len(said)
         total.update(kind for kind, _, _ in found)

@@ -36,7 +36,7 @@ def _replaced(run: Run, p: int, length: int) -> bool:
         return False
     if head != run.key(again) or head not in grammar.determiners | grammar.prepositions | grammar.be_forms | {"be"}:
         return False
-    after = again + len(first) if _NUMBER not in first else again + _length(run, again, len(first))
+    after = again + _length(run, again, len(first))
     contents = {run.key(q) for q in range(p, again) if run.content(q)}
     if contents & {run.key(q) for q in range(again, after)}:
         return False  # "the big dog um the big cat" is told by its last word alone

@@ -42,7 +42,6 @@ class Grammar:
         pronoun_determiners: Determiners that can also stand alone.
         prepositions: Prepositions and particles.
         particles: Those that can end a clause (``fell down``).
-        hanging: Prepositions that need a noun: none of them ends a clause, but in questions and relative clauses.
         hanging: Prepositions that need a noun; outside of questions and relative clauses none of them ends a clause.
         comparing: Words after which a bare subject and auxiliary are fluent (``than he did``).
         coordinators: ``and``, ``but``, ``or``.

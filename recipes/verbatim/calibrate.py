@@ -40,7 +40,7 @@ from asrlsa.speech.prompts import style_prompt
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from measuring import TYPES as ALL_TYPES
-from measuring import add_rows, figures, hear, manifest_of, rows_of
+from measuring import add_rows, dev_rows, figures, hear
 
 ALLOWED = 0.5  # points of WER that fluent clips may lose
 STRENGTHS = (0.4, 0.6, 0.8, 1.0, 1.2, 1.4)
@@ -72,7 +72,7 @@ class Calibration:
 
     def _add(self, kind: str, data: Path, links: Path, every: int) -> None:
         """Link recordings under names that are unique over all sets, and write their references."""
-        rows = rows_of(manifest_of(data, ("dev.jsonl", "manifest.jsonl")), "dev", default="dev")
+        rows = dev_rows(data)
         references = self.work / "references" / kind
         references.mkdir(parents=True, exist_ok=True)
         links.mkdir()

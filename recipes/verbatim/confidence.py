@@ -25,14 +25,11 @@ from asrlsa.conversion.cached import converted
 from asrlsa.disfluency import read_main_tier
 from asrlsa.model_card import read_card, write_card
 from asrlsa.models import find_folder
-from asrlsa.scoring.events import score_events
-from asrlsa.scoring.normalise import DEFAULT_STEPS, policy
 from asrlsa.scoring.samples import Sample
 from asrlsa.scoring.sources import read_chat_sample
-from asrlsa.scoring.words import score_words
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from measuring import TYPES, add_rows, hear, manifest_of, rows_of
+from measuring import TYPES, add_rows, dev_rows, hear, judged
 
 KINDS = ("fillers", "fragments")
 LIMITS = (0.0, 0.1, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7)
@@ -80,9 +77,7 @@ class Confidences:
 
 def written(reference: Sample, hypothesis: Sample, confidences: Sequence[float | None]) -> Iterator[Written]:
     """Yield the fillers and fragments of a hypothesis whose confidence is known."""
-    words = score_words(reference, hypothesis, policy("verbatim", DEFAULT_STEPS))
-    verdicts = score_events(reference, hypothesis, words.words, words.ops).hypothesis
-    for event, verdict in zip(hypothesis.events, verdicts, strict=True):
+    for event, verdict in zip(hypothesis.events, judged(reference, hypothesis).hypothesis, strict=True):
         name = next((name for name in KINDS if event.kind in TYPES[name]), "")
         sure = [c for c in confidences[event.start : event.end] if c is not None]
         if name and sure:
@@ -129,7 +124,7 @@ def main() -> None:
             links, references, out = (work / f"{name}{number}" for name in ("audio", "references", "hypotheses"))
             links.mkdir()
             references.mkdir()
-            rows = rows_of(manifest_of(data, ("dev.jsonl", "manifest.jsonl")), "dev", default="dev")
+            rows = dev_rows(data)
             recordings = add_rows(rows, links, references, given.language)
             hear(recordings, out, model, given.language, "", given.threads)
             for recording in recordings:

@@ -57,16 +57,13 @@ from asrlsa.model_card import ModelCard, read_card
 from asrlsa.model_weights import fingerprint
 from asrlsa.models import find_folder
 from asrlsa.output import write_atomic
-from asrlsa.scoring.events import score_events
-from asrlsa.scoring.normalise import DEFAULT_STEPS, policy
 from asrlsa.scoring.samples import PlacedEvent, Sample
 from asrlsa.scoring.sources import read_chat_sample
-from asrlsa.scoring.words import score_words
 from asrlsa.speech.prompts import style_prompt
 from asrlsa.speech.style import packaged_adapters
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from measuring import TYPES, Rows, add_recording, add_rows, figure, figures, hear, manifest_of, rows_of, wilson
+from measuring import TYPES, Rows, add_recording, add_rows, figure, figures, hear, judged, manifest_of, rows_of, wilson
 
 GROUPS = ("real", "synthetic", "samples", "fluent", "dev")
 AUDIO = (".flac", ".wav", ".mp3")
@@ -357,8 +354,7 @@ def events_without_match(reference: Sample, hypothesis: Sample, kinds: Sequence[
         kinds: Kinds of events.
         missed: List those of the reference; else those of the hypothesis.
     """
-    words = score_words(reference, hypothesis, policy("verbatim", DEFAULT_STEPS))
-    found = score_events(reference, hypothesis, words.words, words.ops)
+    found = judged(reference, hypothesis)
     side, verdicts = (reference, found.reference) if missed else (hypothesis, found.hypothesis)
     for event, verdict in zip(side.events, verdicts, strict=True):
         if event.kind in kinds and verdict in ("missed", "extra", "type"):

@@ -12,6 +12,10 @@ from typing import Any
 
 from asrlsa.config import TranscribeOptions
 from asrlsa.evaluate import Evaluation
+from asrlsa.scoring.events import EventScores, score_events
+from asrlsa.scoring.normalise import DEFAULT_STEPS, policy
+from asrlsa.scoring.samples import Sample
+from asrlsa.scoring.words import score_words
 from asrlsa.transcription import Outcome, transcribe_folder
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
@@ -56,6 +60,17 @@ def rows_of(manifest: Path, split: str = "", default: str = "") -> Rows:
         if (row["text_verbatim"] or row.get("chat")) and (not split or row.get("split", default) == split):
             found.setdefault(audio, []).append(row)
     return found
+
+
+def dev_rows(data: Path) -> Rows:
+    """Return the rows of split dev of a folder or manifest by recording."""
+    return rows_of(manifest_of(data, ("dev.jsonl", "manifest.jsonl")), "dev", default="dev")
+
+
+def judged(reference: Sample, hypothesis: Sample) -> EventScores:
+    """Compare the disfluencies of two transcripts of a recording, as ``asrlsa evaluate`` does."""
+    words = score_words(reference, hypothesis, policy("verbatim", DEFAULT_STEPS))
+    return score_events(reference, hypothesis, words.words, words.ops)
 
 
 def add_recording(audio: Path, text: str, links: Path, references: Path) -> Path:
