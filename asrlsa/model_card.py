@@ -30,6 +30,8 @@ DECODING: Final[Mapping[str, tuple[str, Callable[[Any], bool]]]] = MappingProxyT
         "max_initial_timestamp_index": ("a whole number from 0 to 1500", lambda v: _whole(v) and 0 <= v <= 1500),
         "timestamps": ("true or false", lambda v: isinstance(v, bool)),
         "least_fragment_confidence": ("a number from 0 to 1", lambda v: _number(v) and 0 <= v <= 1),
+        "filler_margin": ("a number from -1 to 10", lambda v: _number(v) and -1 <= v <= 10),
+        "repetition_margin": ("a number from 0 to 10", lambda v: _number(v) and 0 <= v <= 10),
     }
 )
 

@@ -8,12 +8,13 @@ over from the window before, and a short prompt full of fillers in front of ever
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from asrlsa.compute_types import usual_device
 from asrlsa.errors import ModelError
+from asrlsa.speech.near_misses import NearMisses
 from asrlsa.types import Word
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ SHORT_CONTEXT = 15 * FRAMES_PER_SECOND  # … are padded to this one only
 SILENCE_FRAMES = 5 * FRAMES_PER_SECOND  # what windows that are to be short get behind their speech
 MAX_LENGTH = 448  # decoder positions of every Whisper
 SPACELESS = frozenset({"zh", "ja", "th", "lo", "my", "yue"})  # written without spaces: every token group is a word
+LOGITS_AT_ONCE = 4  # windows that are searched together where all logits are kept: 0.2 MB a token each
 MAX_PROMPT = 200  # prompt tokens; leaves room for the longest 30 s of speech
 
 
@@ -49,6 +51,9 @@ class DecodingOptions:
         timestamps: Let the model write its timestamp tokens (they are not used).
         max_initial_timestamp_index: Latest first timestamp, in steps of 20 ms.
         least_fragment_confidence: Fragments of less confidence than this are not written.
+        filler_margin: Greedy search writes a filler where its token is more probable than all fillers together by a
+            factor of at most e to this power; below 0 it is left alone. See `asrlsa.speech.near_misses`.
+        repetition_margin: The same for the last word once more; 0 leaves the search alone.
     """
 
     beam_size: int = 1
@@ -62,6 +67,8 @@ class DecodingOptions:
     timestamps: bool = False
     max_initial_timestamp_index: int = 50
     least_fragment_confidence: float = 0.0
+    filler_margin: float = -1.0
+    repetition_margin: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,10 +283,12 @@ class Recogniser:
         for i, row in enumerate(rows):
             by_shape.setdefault((len(row), len(encoded.rows[i])), []).append(i)
         results: list[Any] = [None] * len(rows)
-        for picked in by_shape.values():
-            generated = self._whisper.generate(
+        near = None if ban_ngrams or options.beam_size > 1 else self._near_misses(options)
+
+        def search(picked: Sequence[int], starts: Sequence[list[int]], blank: bool) -> list[Any]:
+            generated: list[Any] = self._whisper.generate(
                 encoded.take(picked).view(),
-                [rows[i] for i in picked],
+                starts,
                 beam_size=options.beam_size,
                 patience=options.patience,
                 length_penalty=options.length_penalty,
@@ -287,14 +296,24 @@ class Recogniser:
                 no_repeat_ngram_size=ban_ngrams or options.no_repeat_ngram_size,
                 repetition_penalty=options.repetition_penalty,
                 max_initial_timestamp_index=options.max_initial_timestamp_index,
-                suppress_blank=prefix is None,  # nothing may follow what is known
+                suppress_blank=blank,
                 suppress_tokens=list(options.suppress_tokens),
                 sampling_temperature=0.0,
                 return_scores=True,
+                return_logits_vocab=near is not None,
                 return_no_speech_prob=True,
             )
-            for i, result in zip(picked, generated, strict=True):
+            return generated
+
+        for picked in _grouped(by_shape.values(), LOGITS_AT_ONCE if near is not None else len(rows)):
+            # Nothing blank may follow what is known.
+            for i, result in zip(picked, search(picked, [rows[i] for i in picked], prefix is None), strict=True):
                 results[i] = result
+                if near is not None:
+                    head = rows[i][: len(rows[i]) - len(known[i])]
+                    results[i] = near.followed(
+                        result, len(known[i]), lambda text, i=i, head=head: search([i], [[*head, *text]], False)[0]
+                    )
         tokens = [[t for t in r.sequences_ids[0] if t < self._text_end] for r in results]  # the prefix included
         words = self._align(encoded, tokens, durations, language)
         return [
@@ -307,6 +326,11 @@ class Recogniser:
             )
             for row, begin, r, w in zip(rows, known, results, words, strict=True)
         ]
+
+    def _near_misses(self, options: DecodingOptions) -> NearMisses | None:
+        if options.filler_margin < 0 and not options.repetition_margin:
+            return None
+        return NearMisses(self._tokenizer, self._text_end, options.filler_margin, options.repetition_margin)
 
     @property
     def _text_end(self) -> int:
@@ -364,6 +388,13 @@ class Recogniser:
             for i, row, result in zip(indices, rows, results, strict=True):
                 words[i] = _timed_words(tokenizer, row, result)
         return words
+
+
+def _grouped(groups: Iterable[Sequence[int]], most: int) -> Iterator[Sequence[int]]:
+    """Cut groups into such of at most ``most``."""
+    for group in groups:
+        for at in range(0, len(group), most):
+            yield group[at : at + most]
 
 
 def token_begins(result: Any) -> NDArray[np.int64]:

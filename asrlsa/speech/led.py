@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from asrlsa.speech.decode import MAX_FRAMES, MAX_LENGTH, Encoded, Recogniser, token_begins
+from asrlsa.speech.near_misses import on_cpu
 from asrlsa.types import Word
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class LedRecogniser(Recogniser):
         )[0]
         logits = result.logits[0]
         edges = np.cumsum([0, *(len(tokens) for tokens in rows)])
-        places = np.stack([_on_cpu(logits[edge]) for edge in edges])
+        places = np.stack([on_cpu(logits[edge]) for edge in edges])
         places -= places.max(axis=1, keepdims=True)
         places -= np.log(np.exp(places).sum(axis=1, keepdims=True))
         return Expected(places, self._first_tokens(language))
@@ -150,16 +151,6 @@ class LedRecogniser(Recogniser):
                 forced = _forced(texts[n], [len(word) for word in rows[n]], spoken, result)
                 found[n] = forced if times else replace(forced, words=found[n].words)
         return found
-
-
-def _on_cpu(view: Any) -> NDArray[np.float32]:
-    """Return one step's logits as an array of shape (tokens of the vocabulary,)."""
-    import ctranslate2
-    import numpy as np
-
-    if view.device == "cuda":
-        view = view.to_device(ctranslate2.Device.cpu)
-    return np.asarray(view.to(ctranslate2.DataType.float32), dtype=np.float32).reshape(-1)
 
 
 def _forced(texts: Sequence[str], lengths: Sequence[int], spoken: Sequence[int], result: Any) -> Forced:

@@ -57,6 +57,14 @@ class _Piece:
     span: Span
 
 
+@dataclass(frozen=True, slots=True)
+class Phone:
+    """A sound of a word, as the CMU pronouncing dictionary names it, and when it is heard."""
+
+    name: str
+    span: Span
+
+
 class WordAligner:
     """Forced alignment of recognised words with PocketSphinx 5 (its US English model and dictionary).
 
@@ -115,6 +123,37 @@ class WordAligner:
             _timed(word, span, offset_ms) for word, span in zip(words, _fill(aligned, spans, length), strict=True)
         )
 
+    def phones(self, audio: NDArray[np.float32], words: Sequence[str]) -> tuple[tuple[Phone, ...], ...] | None:
+        """Say when each sound of words is heard whose text is known to be right.
+
+        Args:
+            audio: float32, shape (N,), 16 kHz mono; nothing but the words and silence.
+            words: The words in order.
+
+        Returns:
+            The phones of each word, in ms of ``audio``; None where the words can't be aligned.
+        """
+        if not self.available or not words:
+            return None
+        spoken = self._units([Word(word) for word in words])
+        if not all(spoken):
+            return None
+        with self._lock:
+            decoder = self._open()
+            if _align(decoder, audio, [unit for word in spoken for unit in word]) is None:
+                return None
+            decoder.set_alignment()
+            if not _heard(decoder, audio):
+                return None
+            found = [
+                tuple(Phone(p.name, Span(p.start * FRAME_MS, (p.start + p.duration) * FRAME_MS)) for p in unit)
+                for unit in decoder.get_alignment()
+                if unit.name[0] not in "<["
+            ]
+        rest = iter(found)
+        grouped = tuple(tuple(phone for _ in word for phone in next(rest, ())) for word in spoken)
+        return grouped if all(grouped) else None
+
     def _units(self, words: Sequence[Word]) -> list[tuple[Unit, ...]]:
         texts = [word.text for word in words]
         with self._lock:
@@ -158,8 +197,6 @@ class WordAligner:
 
 def _align(decoder: Any, clip: NDArray[np.float32], wanted: Sequence[Unit]) -> list[tuple[int, int, int]] | None:
     """Align units to a clip; start and end in ms and number of phones of each, or None where it failed."""
-    import numpy as np
-
     if len(clip) < RATE // 20 or not wanted:
         return None
     for unit in wanted:
@@ -170,16 +207,11 @@ def _align(decoder: Any, clip: NDArray[np.float32], wanted: Sequence[Unit]) -> l
     shortest = sum(len((decoder.lookup_word(unit.name) or "").split()) for unit in wanted) * PHONE_MS
     if shortest > len(clip) * 1000 // RATE:
         return None
-    peak = float(np.abs(clip).max())
-    scaled = clip * (16000.0 / peak) if peak > 0 else clip
     try:
         decoder.set_align_text(" ".join(unit.name for unit in wanted))
-        decoder.start_utt()
-        try:
-            decoder.process_raw(scaled.astype(np.int16).tobytes(), full_utt=True)
-        finally:
-            decoder.end_utt()
     except RuntimeError:
+        return None
+    if not _heard(decoder, clip):
         return None
     segments = [] if decoder.hyp() is None else [s for s in decoder.seg() if s.word[0] not in "<["]
     # PocketSphinx does not say when it stopped early: only the complete list is a success.
@@ -189,6 +221,23 @@ def _align(decoder: Any, clip: NDArray[np.float32], wanted: Sequence[Unit]) -> l
         (s.start_frame * FRAME_MS, (s.end_frame + 1) * FRAME_MS, len((decoder.lookup_word(s.word) or "").split()))
         for s in segments
     ]
+
+
+def _heard(decoder: Any, clip: NDArray[np.float32]) -> bool:
+    """Let a decoder hear a clip; say whether it could."""
+    import numpy as np
+
+    peak = float(np.abs(clip).max())
+    scaled = clip * (16000.0 / peak) if peak > 0 else clip
+    try:
+        decoder.start_utt()
+        try:
+            decoder.process_raw(scaled.astype(np.int16).tobytes(), full_utt=True)
+        finally:
+            decoder.end_utt()
+    except RuntimeError:
+        return False
+    return True
 
 
 def plausible(span: Span, rough: Span | None, phones: int) -> bool:

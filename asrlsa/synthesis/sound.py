@@ -38,10 +38,14 @@ def resampled(samples: Samples, ratio: float) -> Samples:
 
 def glided(samples: Samples, begin: float, end: float) -> Samples:
     """Let the pitch glide from ``begin`` to ``end`` times what it was; the length changes by about their mean."""
+    return bent(samples, np.linspace(begin, end, len(samples)))
+
+
+def bent(samples: Samples, pitch: npt.NDArray[np.float64]) -> Samples:
+    """Give each sample, (N,), ``pitch`` times its pitch, (N,); the length changes by about the mean of that."""
     if len(samples) < 8:
         return samples
-    steps = np.linspace(begin, end, len(samples))
-    places = np.cumsum(steps)
+    places = np.cumsum(pitch)
     return _at(samples.astype(np.float64), places[places < len(samples) - 1])
 
 

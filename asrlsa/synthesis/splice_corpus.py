@@ -12,7 +12,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from asrlsa.acoustics import Samples
+import numpy as np
+
+from asrlsa.acoustics import Samples, telephone
 from asrlsa.audio import SAMPLE_RATE, SAMPLES_PER_MS, load, slice_ms
 from asrlsa.chat.build import build_transcript
 from asrlsa.chat.writer import write_chat
@@ -23,17 +25,21 @@ from asrlsa.manifest import Row, checked_rows, write_rows
 from asrlsa.output import atomic_writer, write_atomic
 from asrlsa.speech.times import WordAligner
 from asrlsa.synthesis import corpus
+from asrlsa.synthesis.cuts import FLOOR, noise, quietest
+from asrlsa.synthesis.hesitations import Heard, Hesitations
 from asrlsa.synthesis.languages import load_language
 from asrlsa.synthesis.sound import joined
-from asrlsa.synthesis.splicing import FLOOR, Clip, Splicer, heard, noise, quietest, said, word_spans
+from asrlsa.synthesis.splicing import Clip, Splicer, heard, said, word_spans
 from asrlsa.synthesis.spoken import Spoken, main_tier
 from asrlsa.types import Participant, Span, Utterance
 
 __all__ = ["SpliceSettings", "make_spliced"]
 
-_VERSION: Final = 1  # of the draws: another number is another result
+_VERSION: Final = 2  # of the draws: another number is another result
 _LONGEST: Final = 29 * SAMPLE_RATE  # of a recording: a window of Whisper, with room
 _ENOUGH: Final = 26 * SAMPLE_RATE
+_DEV_COPIES: Final = 2  # as it was, and as an adult
+_TELEPHONE: Final = 0.2  # share of the recordings that are heard through a telephone
 _WORDS: Final = re.compile(r"[a-z]+(?:'[a-z]+)?(?: [a-z]+(?:'[a-z]+)?)*")
 
 
@@ -168,7 +174,8 @@ def _clips(rows: Iterable[Row], language: str, aligner: WordAligner, skipped: Co
         elif len(samples) > _LONGEST // 2:
             skipped["length"] += 1
         else:
-            yield Clip(row, words, spans, samples)
+            phones = aligner.phones(samples, words) or ()
+            yield Clip(row, words, spans, samples, tuple(phone for word in phones for phone in word))
 
 
 def _capital(word: str, table: LanguageTable) -> str:
@@ -193,31 +200,46 @@ class _Take:
     pause: int
 
 
+def _voice(name: str, number: int, settings: SpliceSettings) -> tuple[float, float]:
+    """Return the factors of pitch and tempo in one pass: as it was, as an adult, and somewhere between."""
+    if not number:
+        return 1.0, 1.0
+    chance = random.Random(f"{settings.seed}/{name}/{number}/voice")
+    pitch = chance.uniform(0.68, 0.84) if number % 2 else chance.uniform(0.84, 1.08)
+    return pitch, chance.uniform(1.0, 1.3)
+
+
 def _packed(clips: Sequence[Clip], split: str, settings: SpliceSettings) -> Iterator[list[_Take]]:
-    """Yield the clips of every pass, in recordings of 26 to 29 s; the last may be shorter. None has a clip twice."""
+    """Yield the clips of every pass, in recordings of 26 to 29 s; the last of a pass may be shorter."""
     name = clips[0].row.speaker if clips else ""
-    waiting: list[_Take] = []
-    for number in range(settings.copies if split == "train" else 1):
-        takes = [_take(clip, clips, number, settings) for clip in clips]
-        waiting += random.Random(f"{settings.seed}/{name}/{number}").sample(takes, len(takes))
+    spoken = load_language(settings.language)
+    for number in range(settings.copies if split == "train" else _DEV_COPIES):
+        pitch, tempo = _voice(name, number, settings)
+        heard = [clip.voiced(pitch, tempo) for clip in clips]
+        hesitations = Hesitations((Heard(clip.samples, clip.phones) for clip in heard), spoken)
+        takes = [_take(clip, heard, number, settings, hesitations) for clip in heard]
+        yield from _filled(random.Random(f"{settings.seed}/{name}/{number}").sample(takes, len(takes)))
+
+
+def _filled(waiting: list[_Take]) -> Iterator[list[_Take]]:
+    """Fill one recording after the other with the takes that still fit."""
     while waiting:
         chosen: list[_Take] = []
         length = 0
         for take in waiting:
             longer = length + len(take.samples) + (take.pause if chosen else 0)
-            new = all(take.clip is not one.clip for one in chosen)
-            if not chosen or (new and length < _ENOUGH and longer <= _LONGEST):
+            if not chosen or (length < _ENOUGH and longer <= _LONGEST):
                 chosen.append(take)
                 length = longer
         waiting = [take for take in waiting if all(take is not one for one in chosen)]
         yield chosen
 
 
-def _take(clip: Clip, others: Sequence[Clip], number: int, settings: SpliceSettings) -> _Take:
+def _take(clip: Clip, others: Sequence[Clip], number: int, settings: SpliceSettings, hesitations: Hesitations) -> _Take:
     """Draw one take of a clip; it depends on the seed, the clip and the number of the pass alone."""
     chance = random.Random(f"{settings.seed}/{clip.row.id}/{number}")
     table, spoken = language_table(settings.language), load_language(settings.language)
-    inserts = Splicer(clip, others, table, spoken, chance).inserts()
+    inserts = Splicer(clip, others, table, spoken, chance, hesitations).inserts()
     prompt = " ".join(clip.words)
     if coded_target(main_tier(said(clip, inserts))).fluent != prompt:
         inserts = []  # asrlsa itself would read something else than was meant
@@ -249,6 +271,9 @@ def _written(
         place += len(take.samples) - (80 if len(found) > 1 else 0)
         utterances.append(_row(take, recording, split, start, settings.language))
     samples = joined(found)
+    if chance.random() < _TELEPHONE:
+        peak = float(np.abs(samples).max()) or 1.0
+        samples = telephone(samples * np.float32(0.9 / peak)) * np.float32(peak)
     corpus.write_flac(folder / "audio" / f"{recording}.flac", samples)
     write_atomic(folder / "gold" / f"{recording}.cha", gold_of(utterances, recording, settings.language))
     return {"id": recording, "split": split, "duration": len(samples) / SAMPLE_RATE, "utterances": utterances}

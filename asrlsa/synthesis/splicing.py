@@ -18,21 +18,31 @@ from asrlsa.acoustics import Samples
 from asrlsa.audio import SAMPLES_PER_MS
 from asrlsa.language.tables import LanguageTable
 from asrlsa.manifest import Row
-from asrlsa.speech.times import WordAligner
+from asrlsa.speech.times import Phone, WordAligner
+from asrlsa.synthesis.cuts import FLOOR, frame_levels, noise, quiet_place, quietest
+from asrlsa.synthesis.hesitations import Hesitations
 from asrlsa.synthesis.languages import SpokenLanguage
 from asrlsa.synthesis.sentences import Sentence
-from asrlsa.synthesis.sound import joined, level_of, resampled
+from asrlsa.synthesis.sound import joined, level_of, resampled, stretched
 from asrlsa.synthesis.spoken import Group, Piece, Spoken
 from asrlsa.types import Span, Word
 
 __all__ = ["Clip", "Insert", "Part", "Splicer", "heard", "said", "word_spans"]
 
-FLOOR: Final = 300  # ms of a clip that its noise is taken from
 _DISFLUENT: Final = 0.45  # share of the clips; the others are the hard negatives
 _TWICE: Final = 0.2  # share of those with two disfluencies, where there are words enough
-_KINDS: Final = {"word": 0.3, "phrase": 0.15, "sound": 0.3, "broken": 0.06, "retracing": 0.06, "pause": 0.13}
+_KINDS: Final = {
+    "filler": 0.36,
+    "word": 0.22,
+    "phrase": 0.1,
+    "sound": 0.15,
+    "broken": 0.04,
+    "retracing": 0.05,
+    "pause": 0.08,
+}
+_HESITATING: Final = 0.3  # share of repeated words that have a filler before the word is said again
+_FIRST: Final = 0.3  # share of fillers before the first word
 _SHORTEST_WORD: Final = 60  # ms; what is shorter was most likely not said
-_REACH: Final = 25  # ms by which a cut may move to a quieter place
 _STOPS: Final = frozenset("bdgkptcq")
 _DIGITS: Final = frozenset(("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "oh"))
 
@@ -46,12 +56,33 @@ class Clip:
         words: As CHAT writes them.
         spans: When each is heard, in ms of the clip.
         samples: Its sound, (N,).
+        phones: The sounds of its words, in ms of the clip; empty where they are not known.
     """
 
     row: Row
     words: tuple[str, ...]
     spans: tuple[Span, ...]
     samples: Samples
+    phones: tuple[Phone, ...] = ()
+
+    def voiced(self, pitch: float, tempo: float) -> Clip:
+        """Return the clip in another voice.
+
+        Args:
+            pitch: Factor of pitch and formants: 0.75 makes a child sound like an adult.
+            tempo: Factor of speed.
+        """
+        if pitch == tempo == 1:
+            return self
+        samples = stretched(resampled(self.samples, pitch), pitch / tempo)
+        end = len(samples) // SAMPLES_PER_MS
+
+        def scaled(span: Span) -> Span:
+            return Span(min(end, round(span.start / tempo)), min(end, round(span.end / tempo)))
+
+        spans = tuple(map(scaled, self.spans))
+        phones = tuple(Phone(phone.name, scaled(phone.span)) for phone in self.phones)
+        return Clip(self.row, self.words, spans, samples, phones)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,57 +110,6 @@ class Insert:
     at: int
     kind: str
     parts: tuple[Part, ...]
-
-
-def quietest(samples: Samples, size: int) -> Samples:
-    """Return the ``size`` samples of least energy, as a view; all samples where there are fewer."""
-    if len(samples) <= size:
-        return samples
-    energy = np.concatenate([[0.0], np.cumsum(np.square(samples, dtype=np.float64))])
-    begin = int(np.argmin(energy[size:] - energy[:-size]))
-    return samples[begin : begin + size]
-
-
-def noise(floor: Samples, size: int, chance: random.Random) -> Samples:
-    """Return ``size`` samples of a noise floor that goes on.
-
-    Pieces of it of 100 to 200 ms, half of them backwards so that no rhythm is heard, are put together with crossfades
-    that keep the level.
-    """
-    fade = 20 * SAMPLES_PER_MS
-    slope = np.sin(np.linspace(0, np.pi / 2, fade, dtype=np.float32))
-    out = np.zeros(size + fade, np.float32)
-    place = 0
-    while place < size:
-        length = min(len(floor), chance.randint(100, 200) * SAMPLES_PER_MS)
-        begin = chance.randint(0, len(floor) - length)
-        piece = floor[begin : begin + length][:: chance.choice((-1, 1))].copy()
-        if place and length > 2 * fade:
-            piece[:fade] *= slope
-            out[place : place + fade] *= slope[::-1][: len(out) - place]
-        out[place : place + length] += piece[: len(out) - place]
-        place += max(1, length - fade)
-    # Not even a clip that was cut with digital silence gets any here.
-    hiss = np.random.default_rng(chance.getrandbits(32)).standard_normal(size, dtype=np.float32)
-    return np.asarray(out[:size] + 1e-5 * hiss, dtype=np.float32)
-
-
-def quiet_place(samples: Samples, place: int, reach: int = _REACH) -> int:
-    """Return the sample within ``reach`` ms of ``place`` around which 5 ms have the least energy."""
-    half = 5 * SAMPLES_PER_MS // 2
-    low = max(half, place - reach * SAMPLES_PER_MS)
-    high = min(len(samples) - half, place + reach * SAMPLES_PER_MS)
-    if high <= low:
-        return min(max(place, 0), len(samples))
-    energy = np.convolve(np.square(samples[low - half : high + half], dtype=np.float64), np.ones(2 * half), "valid")
-    return low + int(np.argmin(energy))
-
-
-def frame_levels(samples: Samples, ms: int = 10) -> Samples:
-    """Return the root mean square of every whole frame of ``ms``: (frames,)."""
-    size = ms * SAMPLES_PER_MS
-    frames = samples[: len(samples) // size * size].reshape(-1, size)
-    return np.asarray(np.sqrt(np.mean(np.square(frames), axis=1)), dtype=np.float32)
 
 
 def word_spans(samples: Samples, words: Sequence[str], aligner: WordAligner) -> tuple[Span, ...] | str:
@@ -172,7 +152,13 @@ class Splicer:
     """Draws the disfluencies of one clip."""
 
     def __init__(
-        self, clip: Clip, others: Sequence[Clip], table: LanguageTable, spoken: SpokenLanguage, chance: random.Random
+        self,
+        clip: Clip,
+        others: Sequence[Clip],
+        table: LanguageTable,
+        spoken: SpokenLanguage,
+        chance: random.Random,
+        hesitations: Hesitations | None = None,
     ) -> None:
         """Prepare.
 
@@ -182,7 +168,9 @@ class Splicer:
             table: Which words are doubled in fluent speech.
             spoken: Which letters begin a word.
             chance: Where the draws come from.
+            hesitations: Fillers of the same speaker; without them none are put in.
         """
+        self.hesitations = hesitations
         self.clip, self.table, self.spoken, self.chance = clip, table, spoken, chance
         self.others = [other for other in others if other.words != clip.words]
         self.free = [True] * len(clip.words)
@@ -198,6 +186,7 @@ class Splicer:
     def insert(self, weights: dict[str, float]) -> Insert | None:
         """Return a disfluency of a kind drawn by weight from those that are possible, or None."""
         makers: Mapping[str, Callable[[int], Insert | None]] = {
+            "filler": self._filler,
             "word": lambda i: self._repeated(i, 1),
             "phrase": lambda i: self._repeated(i, 2 if self.chance.random() < 0.65 else 3),
             "sound": self._sound,
@@ -207,13 +196,40 @@ class Splicer:
         }
         while weights:
             kind = self.chance.choices(list(weights), list(weights.values()))[0]
-            places = [i for i, free in enumerate(self.free) if free]
-            for i in self.chance.sample(places, len(places)):
+            for i in self._places(kind):
                 made = makers[kind](i)
                 if made is not None:
                     return made
             del weights[kind]
         return None
+
+    def _places(self, kind: str) -> list[int]:
+        """Return the words before which there is room, in the order in which they are tried."""
+        places = [i for i, free in enumerate(self.free) if free]
+        drawn = self.chance.sample(places, len(places))
+        if kind == "filler" and self.free[0] and self.chance.random() < _FIRST:
+            drawn.remove(0)
+            drawn.insert(0, 0)
+        return drawn
+
+    def _filler(self, i: int) -> Insert | None:
+        part = self._hesitation(1000)
+        if part is None:
+            return None
+        # Half of the fillers come after a silence, the others in one breath with the word before.
+        silence = Part(part.samples[:0], self._gap(80, 700))
+        return self._made(i, "filler", [silence, part] if i and self.chance.random() < 0.5 else [part])
+
+    def _hesitation(self, longest: int) -> Part | None:
+        """Return a filler at about the level of the clip, with up to ``longest`` ms after it."""
+        found = self.hesitations.filler(self.chance) if self.hesitations is not None else None
+        if found is None:
+            return None
+        text, sound = found
+        louder = 10 ** (self.chance.uniform(-7, 0) / 20) * level_of(self.clip.samples) / max(1e-6, level_of(sound))
+        gain = min(louder, 0.99 / max(1e-6, float(np.abs(sound).max())))
+        gap = self._gap(100, longest) if self.chance.random() < 0.7 else self._gap(15, 60)
+        return Part(np.asarray(sound * np.float32(gain), dtype=np.float32), gap, (Piece("filler", text),))
 
     def _made(self, i: int, kind: str, parts: Iterable[Part], length: int = 1) -> Insert:
         """Return the insert; the words that it stands between can't have another one."""
@@ -235,6 +251,8 @@ class Splicer:
         pieces = tuple(Piece("word", word) for word in words[i : i + length])
         copies = 2 if self.chance.random() < 0.15 else 1
         parts = [Part(self._varied(sound), self._gap(0, 350), pieces, "[/]") for _ in range(copies)]
+        if self.chance.random() < _HESITATING and (filler := self._hesitation(500)) is not None:
+            parts.append(filler)
         return self._made(i, "word" if length == 1 else "phrase", parts, length)
 
     def _repeats(self, word: str) -> bool:
@@ -372,5 +390,12 @@ def said(clip: Clip, inserts: Sequence[Insert]) -> Spoken:
         pieces.append(Piece("word", word, pause=after))
     sentence = Sentence(clip.words, frozenset(), ".", (), "", "read")
     events = Counter(insert.kind for insert in inserts)
+    events += Counter(
+        piece.kind
+        for insert in inserts
+        for part in insert.parts
+        for piece in part.pieces
+        if piece.kind == "filler" and insert.kind != "filler"
+    )
     kind = "read" if inserts else "fluent"
     return Spoken(tuple(pieces), tuple(groups), ".", kind, dict(sorted(events.items())), sentence)

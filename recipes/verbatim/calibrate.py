@@ -15,12 +15,13 @@ what the adapter breaks there shows in their word error rate.
 After each configuration the results are written; the same command goes on after an interruption. At the end it names
 the strength with the best F1 over fillers, repetitions and fragments among those that make fluent clips at most
 ``--allowed`` points worse than the base without prompt. Write it into the adapter's card as ``strength``, and the
-prompt as ``prompt``.
+prompt as ``prompt``. ``--margins`` tries values of the card's ``decoding.filler_margin`` with each of them.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import shutil
 import sys
@@ -40,7 +41,7 @@ from asrlsa.speech.prompts import style_prompt
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from measuring import TYPES as ALL_TYPES
-from measuring import add_rows, dev_rows, figures, hear
+from measuring import add_rows, decide, dev_rows, figures, hear
 
 ALLOWED = 0.5  # points of WER that fluent clips may lose
 STRENGTHS = (0.4, 0.6, 0.8, 1.0, 1.2, 1.4)
@@ -81,15 +82,23 @@ class Calibration:
         if made:
             self.recordings.setdefault(kind, []).extend(made)
 
-    def measure(self, strength: float | None, prompted: bool) -> None:
-        """Measure one configuration, unless that was done; None is the base as it is."""
-        if any((r["strength"], r["prompt"]) == (strength, prompted) for r in self.results):
+    def measure(self, strength: float | None, prompted: bool, margin: float | None = None) -> None:
+        """Measure one configuration, unless that was done.
+
+        Args:
+            strength: Of the adapter; None is the base as it is.
+            prompted: With the filler-rich prompt.
+            margin: Of fillers; None takes that of the adapter's card.
+        """
+        if any((r["strength"], r["prompt"], r.get("margin")) == (strength, prompted, margin) for r in self.results):
             return
         folder = self.base
         if strength is not None:
             folder = converted(self.adapter, self.base, self.work / "cache", strength)
+        if margin is not None:
+            decide(folder, filler_margin=margin)
         begin = time.perf_counter()
-        found: dict[str, Any] = {"strength": strength, "prompt": prompted}
+        found: dict[str, Any] = {"strength": strength, "prompt": prompted, "margin": margin}
         for kind, paths in self.recordings.items():
             hypotheses = self.work / "hypotheses" / kind
             shutil.rmtree(hypotheses, ignore_errors=True)
@@ -111,15 +120,16 @@ def f1(result: dict[str, Any]) -> float:
 def table(results: Sequence[dict[str, Any]]) -> Iterator[str]:
     """Yield the lines of a Markdown table."""
     yield (
-        "| strength | prompt | "
+        "| strength | prompt | margin | "
         + " | ".join(f"{name}: recall, precision" for name in TYPES)
         + (" | verbatim WER | fluent WER | WER of fluent clips |")
     )
-    yield "|-|-|" + "-|" * len(TYPES) + "-:|-:|-:|"
-    for result in sorted(results, key=lambda r: (r["strength"] or -1, r["prompt"])):
+    yield "|-|-|-|" + "-|" * len(TYPES) + "-:|-:|-:|"
+    for result in sorted(results, key=lambda r: (r["strength"] or -1, r["prompt"], margin_of(r))):
         cells = [
             "none" if result["strength"] is None else f"{result['strength']:g}",
             "yes" if result["prompt"] else "no",
+            "" if result.get("margin") is None else f"{result['margin']:g}",
         ]
         for matched, said, written in result["disfluent"]["events"].values():
             cells.append(f"{share(matched, said)}, {share(matched, written)}")
@@ -145,7 +155,12 @@ def best(results: Sequence[dict[str, Any]], allowed: float) -> dict[str, Any] | 
     if "fluent" in stock:
         limit = stock["fluent"]["wer"]["value"] + allowed
         good = [r for r in good if r["fluent"]["wer"]["value"] <= limit]
-    return max(good, key=lambda result: (round(f1(result), 3), -result["strength"]), default=None)
+    return max(good, key=lambda r: (round(f1(r), 3), -r["strength"], -margin_of(r)), default=None)
+
+
+def margin_of(result: dict[str, Any]) -> float:
+    """Return the margin of a result for comparison; that of the card counts as the least."""
+    return -2.0 if result.get("margin") is None else float(result["margin"])
 
 
 def stock_of(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -160,7 +175,8 @@ def said(results: Sequence[dict[str, Any]], allowed: float) -> str:
         return f"no strength keeps the WER of fluent clips within {allowed:g} points of the base"
     return (
         f"best: strength {chosen['strength']:g} {'with' if chosen['prompt'] else 'without'} the prompt, "
-        f"F1 {100 * f1(chosen):.1f} (base: {100 * f1(stock_of(results)):.1f})"
+        + ("" if chosen.get("margin") is None else f"margin {chosen['margin']:g}, ")
+        + f"F1 {100 * f1(chosen):.1f} (base: {100 * f1(stock_of(results)):.1f})"
     )
 
 
@@ -173,6 +189,7 @@ def main() -> None:
     parser.add_argument("--fluent", type=Path, nargs="*", default=[], help="dev data without")
     parser.add_argument("--strengths", default=",".join(map(str, STRENGTHS)))
     parser.add_argument("--prompts", choices=("both", "no", "yes"), default="both")
+    parser.add_argument("--margins", default="", help="of fillers, such as -1,0,1,2 (that of the card)")
     parser.add_argument("--every", type=int, default=1, help="take every Nth recording of a set")
     parser.add_argument("--language", default="eng", help="ISO 639-3 code")
     parser.add_argument("--threads", type=int, default=0)
@@ -180,14 +197,15 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, default=Path("calibrate.json"))
     arguments = parser.parse_args()
     prompts = {"both": (False, True), "no": (False,), "yes": (True,)}[arguments.prompts]
+    margins = [float(text) for text in arguments.margins.split(",")] if arguments.margins else [None]
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         calibration = Calibration(arguments, work)
         for prompted in (False, True):
             calibration.measure(None, prompted)
         for strength in [float(text) for text in arguments.strengths.split(",")]:
-            for prompted in prompts:
-                calibration.measure(strength, prompted)
+            for prompted, margin in itertools.product(prompts, margins):
+                calibration.measure(strength, prompted, margin)
             shutil.rmtree(work / "cache", ignore_errors=True)  # a merged model is as large as the base
     print("\n".join(table(calibration.results)))
     print(said(calibration.results, arguments.allowed))

@@ -7,11 +7,13 @@ import math
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from asrlsa.config import TranscribeOptions
 from asrlsa.evaluate import Evaluation
+from asrlsa.model_card import read_card, write_card
 from asrlsa.scoring.events import EventScores, score_events
 from asrlsa.scoring.normalise import DEFAULT_STEPS, policy
 from asrlsa.scoring.samples import Sample
@@ -104,6 +106,13 @@ def hear(
     if outcome.failed:
         sys.exit(f"{outcome.failed[0]} could not be transcribed; see {outcome.log}")
     return outcome
+
+
+def decide(folder: Path, **decoding: float) -> None:
+    """Write decoding settings into the card of a model or adapter, unless they are there."""
+    card = read_card(folder)
+    if card is not None and any(card.decoding.get(key) != value for key, value in decoding.items()):
+        write_card(folder, replace(card, decoding={**card.decoding, **decoding}))
 
 
 def figures(found: Evaluation, types: Mapping[str, Iterable[str]]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Fluent recordings made disfluent: tones stand for words, their times are given."""
 
+import itertools
 import json
 import random
 from collections import Counter
@@ -15,11 +16,14 @@ from asrlsa.corpora.targets import coded_target
 from asrlsa.errors import ConfigError, ManifestError, OutputError
 from asrlsa.language.tables import language_table
 from asrlsa.manifest import Row, read_rows
+from asrlsa.speech.times import Phone, WordAligner
 from asrlsa.synthesis import splice_corpus, splicing
 from asrlsa.synthesis.corpus import write_flac
+from asrlsa.synthesis.cuts import noise, quiet_place, quietest
+from asrlsa.synthesis.hesitations import Heard, Hesitations
 from asrlsa.synthesis.languages import load_language
 from asrlsa.synthesis.splice_corpus import SpliceSettings, dev_speakers, make_spliced, train_rows
-from asrlsa.synthesis.splicing import Clip, Splicer, heard, noise, quiet_place, quietest, said, word_spans
+from asrlsa.synthesis.splicing import Clip, Splicer, heard, said, word_spans
 from asrlsa.synthesis.spoken import main_tier
 from asrlsa.types import Span
 
@@ -50,14 +54,25 @@ def tones(count):
 def clip_of(text, name="a"):
     words = tuple(text.split())
     samples, spans = tones(len(words))
-    return Clip(Row(name, Path(f"{name}.flac"), 0, len(samples) // SAMPLES_PER_MS, text), words, spans, samples)
+    row = Row(name, Path(f"{name}.flac"), 0, len(samples) // SAMPLES_PER_MS, text)
+    return Clip(row, words, spans, samples, phones_of(spans))
+
+
+def phones_of(spans):
+    """Half of each word is a vowel, the other half a nasal."""
+    middles = [(span.start + span.end) // 2 for span in spans]
+    halves = [(Span(s.start, m), Span(m, s.end)) for s, m in zip(spans, middles, strict=True)]
+    return tuple(Phone(name, span) for pair in halves for name, span in zip(("AH", "M"), pair, strict=True))
 
 
 CLIPS = [clip_of(text, str(i)) for i, text in enumerate(SENTENCES)]
 
 
-def splicer(clip, seed):
-    return Splicer(clip, CLIPS, language_table("eng"), load_language("eng"), random.Random(seed))
+VOICE = Hesitations([Heard(clip.samples, clip.phones) for clip in CLIPS], load_language("eng"))
+
+
+def splicer(clip, seed, voice=VOICE):
+    return Splicer(clip, CLIPS, language_table("eng"), load_language("eng"), random.Random(seed), voice)
 
 
 def draws(seeds=60, weights=splicing._KINDS):
@@ -85,12 +100,18 @@ def test_the_sound_is_as_long_as_what_is_in_it(kind):
 
 @pytest.mark.parametrize("kind", splicing._KINDS)
 def test_chat_reads_as_the_kind_that_was_put_in_and_means_the_prompt(kind):
-    events = {"word": "word_repetition", "phrase": "phrase_repetition", "sound": "fragment", "broken": "fragment"}
+    events = {
+        "filler": "filled_pause",
+        "word": "word_repetition",
+        "phrase": "phrase_repetition",
+        "sound": "fragment",
+        "broken": "fragment",
+    }
     for clip, made in draws(weights={kind: 1.0}):
         target = coded_target(main_tier(said(clip, [made])))
         assert target.fluent == " ".join(clip.words)
         assert target.events[events.get(kind, kind)] >= 1
-        assert {key for key, n in target.events.items() if n} <= {events.get(kind, kind), "pause"}
+        assert {key for key, n in target.events.items() if n} <= {events.get(kind, kind), "pause", "filled_pause"}
         assert target.sentence[0].isupper()
         assert target.sentence[-1] == "."
 
@@ -168,6 +189,10 @@ class Aligner:
         _, spans = tones(len(words))
         return [replace(word, start=s.start, end=s.end) for word, s in zip(words, spans, strict=True)]
 
+    def phones(self, audio, words):
+        phones = phones_of(tones(len(words))[1])
+        return [phones[i : i + 2] for i in range(0, len(phones), 2)]
+
 
 def test_times_are_refused_where_they_can_not_be_right():
     words = SENTENCES[0].split()
@@ -205,7 +230,7 @@ def test_a_folder_is_made_of_train_alone_and_the_same_each_time(data, tmp_path):
     by_split = {split: {row["speaker"] for row in rows if row["split"] == split} for split in ("train", "dev")}
     assert by_split["train"] | by_split["dev"] == {f"s{n}" for n in range(1, 9)}
     assert len(by_split["dev"]) == 1
-    assert Counter(row["split"] for row in rows) == {"train": 3 * 7 * 6, "dev": 6}
+    assert Counter(row["split"] for row in rows) == {"train": 3 * 7 * 6, "dev": 2 * 6}
     for row in rows:
         prompt = coded_target(row["chat"]).fluent
         assert prompt.lower() in {text.lower() for text in SENTENCES}
@@ -282,3 +307,90 @@ def test_real_clips(shared_data, tmp_path):
     assert made["clips"]["used"] >= 2
     for path in (tmp_path / "out" / "gold").iterdir():
         assert check_chat(path.read_text(), path.stem) == []
+
+
+def test_fillers_are_made_of_the_speakers_own_sounds():
+    chance = random.Random(3)
+    texts, lengths = Counter(), []
+    for _ in range(200):
+        text, sound = VOICE.filler(chance)
+        texts[text] += 1
+        lengths.append(len(sound) / SAMPLE_RATE)
+        assert 0.1 < lengths[-1] < 1.4
+        assert abs(sound[0]) < 0.01 > abs(sound[-1])
+        assert np.isfinite(sound).all()
+        # The tones lie between 200 and 450 Hz; the pitch of a filler may fall to 0.78 of that.
+        spectrum = np.abs(np.fft.rfft(sound))
+        assert 150 < np.argmax(spectrum) * SAMPLE_RATE / len(sound) < 480
+    assert set(texts) == {"um", "uh", "mm"}  # there is no ER and no AA
+    assert texts["um"] > 50 < texts["uh"]
+    assert 0.3 < np.median(lengths) < 0.5
+
+
+def test_no_filler_is_made_of_what_is_short_or_not_voiced():
+    noise_ = np.random.default_rng(0).standard_normal(16000).astype(np.float32)
+    spoken = load_language("eng")
+    assert Hesitations([Heard(noise_, (Phone("AH", Span(0, 500)),))], spoken).filler(random.Random(0)) is None
+    short = tuple(Phone("AH", Span(p.span.start, p.span.start + 60)) for p in CLIPS[0].phones)
+    assert Hesitations([Heard(CLIPS[0].samples, short)], spoken).filler(random.Random(0)) is None
+    vowels = tuple(p for p in CLIPS[0].phones if p.name == "AH")
+    assert [one.text for one in Hesitations([Heard(CLIPS[0].samples, vowels)], spoken).fillers] == ["uh"]
+
+
+def test_without_hesitations_no_filler_is_put_in():
+    for seed in range(40):
+        for made in splicer(CLIPS[0], seed, None).inserts():
+            assert "&-" not in main_tier(said(CLIPS[0], [made]))
+
+
+def test_a_word_may_be_said_again_after_a_filler():
+    texts = [main_tier(said(clip, [made])) for clip, made in draws(weights={"word": 1.0})]
+    both = [text for text in texts if "[/] &-" in text or "[/] (.) &-" in text]
+    assert 0.1 < len(both) / len(texts) < 0.5
+
+
+@pytest.mark.parametrize(("pitch", "tempo"), [(0.75, 1.2), (1.08, 1.0), (0.7, 1.3)])
+def test_another_voice_is_lower_and_its_words_stay_where_they_are_heard(pitch, tempo):
+    clip = CLIPS[0]
+    changed = clip.voiced(pitch, tempo)
+    assert clip.voiced(1, 1) is clip
+    assert changed.words == clip.words
+    assert len(changed.samples) == pytest.approx(len(clip.samples) / tempo, rel=0.02)
+    for i, (old, new) in enumerate(zip(clip.spans, changed.spans, strict=True)):
+        assert new.duration == pytest.approx(old.duration / tempo, abs=2)
+        part = changed.samples[new.start * SAMPLES_PER_MS : new.end * SAMPLES_PER_MS]
+        tone = np.argmax(np.abs(np.fft.rfft(part))) * SAMPLE_RATE / len(part)
+        assert tone == pytest.approx((200 + 50 * i) * pitch, rel=0.06)
+
+
+def test_a_recording_has_one_voice_and_no_clip_twice(data, tmp_path):
+    out = tmp_path / "out"
+    make_spliced(data, out, SpliceSettings())
+    recordings = {}
+    for line in (out / "manifest.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        recordings.setdefault(row["audio"], []).append(row["source"])
+    assert all(len(set(sources)) == len(sources) for sources in recordings.values())
+
+
+@pytest.mark.shared
+def test_phones_of_real_clips_lie_in_their_words(shared_data):
+    folder = shared_data / "child_read"
+    if not (folder / "manifest.jsonl").exists():
+        pytest.skip(f"there is no {folder}")
+    aligner, found = WordAligner("eng"), 0
+    for row in train_rows(folder / "manifest.jsonl")[:6]:
+        samples = load(row.audio)
+        words = row.text.split()
+        spans = word_spans(samples, words, aligner)
+        phones = aligner.phones(samples, words)
+        if isinstance(spans, str) or phones is None:
+            continue
+        found += 1
+        assert len(phones) == len(words)
+        for span, word in zip(spans, phones, strict=True):
+            assert word[0].span.start - 60 <= span.start < span.end <= word[-1].span.end + 60
+            assert all(a.span.end == b.span.start for a, b in itertools.pairwise(word))
+    assert found >= 3
+    assert aligner.phones(np.zeros(3200, np.float32), ["some", "very", "long", "sentence"]) is None
+    assert WordAligner("spa").phones(samples, words) is None

@@ -16,7 +16,7 @@ import soundfile
 
 from asrlsa.config import TranscribeOptions
 from asrlsa.conversion import adapters
-from asrlsa.model_card import ModelCard, write_card
+from asrlsa.model_card import ModelCard, read_card, write_card
 from asrlsa.scoring.samples import PlacedEvent, Sample, ScoredWord
 from asrlsa.transcription import Outcome
 
@@ -323,3 +323,33 @@ def test_calibrate_shares_the_code(recogniser, sums, data, tmp_path, monkeypatch
     assert list(found["results"][0]["disfluent"]["events"]) == ["fillers", "repetitions", "fragments"]
     assert len(recogniser.calls) == 8
     assert "best: strength 0.6" in capsys.readouterr().out
+
+
+def test_calibrate_tries_margins_of_fillers(recogniser, sums, data, tmp_path, monkeypatch, capsys):
+    calibrate = loaded("calibrate")
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / adapters.WEIGHTS).write_bytes(b"change")
+    merged, margins = tmp_path / "merged", []
+    merged.mkdir()
+    write_card(merged, ModelCard(decoding={"least_fragment_confidence": 0.3}))
+    monkeypatch.setattr(calibrate, "find_folder", lambda name, offline: tmp_path / "base")
+    monkeypatch.setattr(calibrate, "converted", lambda adapter, base, cache, strength: merged)
+
+    def hear(paths, out, model, *rest):
+        card = read_card(model)
+        margins.append(None if card is None else dict(card.decoding))
+        return there(paths, out, model, *rest)
+
+    there = calibrate.hear
+    monkeypatch.setattr(calibrate, "hear", hear)
+    out = tmp_path / "calibrate.json"
+    command = ["calibrate.py", str(adapter), "--base", "base", "--disfluent", str(tmp_path / "corpus")]
+    options = ["--strengths", "0.6", "--prompts", "no", "--margins", "-1,1", "-o", str(out)]
+    monkeypatch.setattr(sys, "argv", [*command, *options])
+    calibrate.main()
+    least = {"least_fragment_confidence": 0.3}
+    assert margins == [None, None, {**least, "filler_margin": -1.0}, {**least, "filler_margin": 1.0}]
+    found = json.loads(out.read_text(encoding="utf-8"))["results"]
+    assert [r["margin"] for r in found] == [None, None, -1.0, 1.0]
+    assert "margin -1, F1" in capsys.readouterr().out  # equal, so the smaller one

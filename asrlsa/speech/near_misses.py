@@ -1,0 +1,144 @@
+"""Fillers and repeated words that a greedy search passes over by a little.
+
+Whisper's decoder was trained on text from which disfluencies had been taken, so it leans against them; and what it
+believes of a filled pause it spreads over spellings (*um*, *uh*, *Um*, *Uh*), each of which loses against a word that
+all of them together would beat. So the fillers are taken together here, and may be a little less probable than the
+token that the search took: where they are, the search goes on from the filler. The same goes for the word that was
+just written, once more.
+
+How much a little is, the model card says (``decoding.filler_margin``, ``decoding.repetition_margin``); the margins
+of the adapters that come with asrlsa were chosen on dev data (docs/verbatim-model.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Row = NDArray[np.float32]
+
+SPELLINGS: Final = (" um", " uh", " Um", " Uh")
+"""Fillers that are one token in every Whisper and begin no other word."""
+MOST: Final = 8  # places of a window at which the search goes on from something else
+
+Go = Callable[[list[int]], Any]
+"""Lets the search go on from a text, given as tokens; returns CTranslate2's result, with logits."""
+
+
+@dataclass(frozen=True, slots=True)
+class NearMiss:
+    """What the search shall go on from.
+
+    Attributes:
+        place: How many of the tokens that it wrote come before.
+        token: What comes next.
+    """
+
+    place: int
+    token: int
+
+
+class NearMisses:
+    """Looks for what a search has passed over by a little."""
+
+    def __init__(self, tokenizer: Any, text_end: int, filler: float, repetition: float) -> None:
+        """Prepare for a model's vocabulary.
+
+        Args:
+            tokenizer: A `tokenizers.Tokenizer`.
+            text_end: Id of the first token that is not text.
+            filler: Natural logarithm of the ratio by which a token may be more probable than all fillers together
+                and still give way to one; below 0 none does.
+            repetition: The same for the last word once more; 0 lets none give way.
+        """
+        rows = [tokenizer.encode(text, add_special_tokens=False).ids for text in SPELLINGS]
+        self._fillers = [row[0] for row in rows if len(row) == 1]
+        self._tokenizer, self._text_end = tokenizer, text_end
+        self._filler, self._repetition = filler, repetition
+
+    def followed(self, result: Any, since: int, go: Go) -> Any:
+        """Return what the search finds when it goes on from every near miss, one after the other.
+
+        Args:
+            result: CTranslate2's result for one window, with logits.
+            since: How many of its tokens are settled.
+            go: Lets the search go on.
+        """
+        for _ in range(MOST):
+            tokens, steps = list(result.sequences_ids[0]), result.logits[0]
+            if len(steps) <= len(tokens):
+                break  # no end: most likely a loop, and others see to that
+            miss = self.first([*tokens, self._text_end], lambda step, steps=steps: on_cpu(steps[step]), since)
+            if miss is None:
+                break
+            other = go([*tokens[: miss.place], miss.token])
+            if len(other.logits[0]) > len(other.sequences_ids[0]):
+                result = other
+            since = miss.place + 1
+        return result
+
+    def first(self, tokens: Sequence[int], logits: Callable[[int], Row], since: int) -> NearMiss | None:
+        """Return the first near miss at a place from ``since`` on; None where there is none.
+
+        Args:
+            tokens: What the search wrote in one window: the text, from its first token on, and its end.
+            logits: Gives those of a step, (tokens of the vocabulary,); step i is the one that wrote token i.
+            since: How many tokens are settled.
+        """
+        for place in range(since, len(tokens)):
+            chosen = tokens[place]
+            if not self._begins(chosen) or chosen in self._fillers:
+                continue
+            row = logits(place)
+            if (token := self._missed_filler(tokens, place, row)) is None:
+                token = self._missed_copy(tokens, place, row)
+            if token is not None:
+                return NearMiss(place, token)
+        return None
+
+    def _missed_filler(self, tokens: Sequence[int], place: int, row: Row) -> int | None:
+        import numpy as np
+
+        if not self._fillers or (place and tokens[place - 1] in self._fillers):
+            return None  # two in a row are what the search wrote itself, or none
+        each = row[self._fillers]
+        # No word follows a filler at the end that could speak for it: there it must beat the end.
+        margin = 0.0 if tokens[place] == self._text_end else self._filler
+        if self._filler < 0 or np.logaddexp.reduce(each) < row[tokens[place]] - margin:
+            return None
+        return self._fillers[int(each.argmax())]
+
+    def _missed_copy(self, tokens: Sequence[int], place: int, row: Row) -> int | None:
+        if not self._repetition or not place:
+            return None
+        begin = place - 1
+        while begin and not self._begins(tokens[begin]):
+            begin -= 1
+        word = list(tokens[begin:place])
+        twice = begin >= len(word) and list(tokens[begin - len(word) : begin]) == word
+        text = self._tokenizer.decode(word).strip()
+        if twice or word[0] in self._fillers or len(text) < 2 or not text.isalpha() or word[0] == tokens[place]:
+            return None
+        return word[0] if row[word[0]] >= row[tokens[place]] - self._repetition else None
+
+    def _begins(self, token: int) -> bool:
+        """Say whether a token begins a word, is a mark, or ends the text."""
+        if token >= self._text_end:
+            return True
+        text = self._tokenizer.id_to_token(token) or ""
+        return text.startswith("Ġ") or not text[:1].isalnum()
+
+
+def on_cpu(view: Any) -> Row:
+    """Return one step's logits as an array of shape (tokens of the vocabulary,)."""
+    import ctranslate2
+    import numpy as np
+
+    if view.device == "cuda":
+        view = view.to_device(ctranslate2.Device.cpu)
+    return np.asarray(view.to(ctranslate2.DataType.float32), dtype=np.float32).reshape(-1)
