@@ -189,7 +189,7 @@ def main() -> None:
     parser.add_argument("--fluent", type=Path, nargs="*", default=[], help="dev data without")
     parser.add_argument("--strengths", default=",".join(map(str, STRENGTHS)))
     parser.add_argument("--prompts", choices=("both", "no", "yes"), default="both")
-    parser.add_argument("--margins", default="", help="of fillers, such as -1,0,1,2 (that of the card)")
+    parser.add_argument("--margins", default="", help="of fillers, such as --margins=-1,0,1 (that of the card)")
     parser.add_argument("--every", type=int, default=1, help="take every Nth recording of a set")
     parser.add_argument("--language", default="eng", help="ISO 639-3 code")
     parser.add_argument("--threads", type=int, default=0)

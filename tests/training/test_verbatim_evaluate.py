@@ -345,7 +345,7 @@ def test_calibrate_tries_margins_of_fillers(recogniser, sums, data, tmp_path, mo
     monkeypatch.setattr(calibrate, "hear", hear)
     out = tmp_path / "calibrate.json"
     command = ["calibrate.py", str(adapter), "--base", "base", "--disfluent", str(tmp_path / "corpus")]
-    options = ["--strengths", "0.6", "--prompts", "no", "--margins", "-1,1", "-o", str(out)]
+    options = ["--strengths", "0.6", "--prompts", "no", "--margins=-1,1", "-o", str(out)]
     monkeypatch.setattr(sys, "argv", [*command, *options])
     calibrate.main()
     least = {"least_fragment_confidence": 0.3}
