@@ -19,7 +19,7 @@ from asrlsa.speech.times import Phone
 from asrlsa.synthesis.languages import SpokenLanguage
 from asrlsa.synthesis.sound import bent, faded, level_of, stretched
 
-__all__ = ["SOUNDS", "Heard", "Hesitations"]
+__all__ = ["SOUNDS", "VOWELS", "Heard", "Hesitations", "held", "steady"]
 
 SOUNDS: Final[Mapping[str, tuple[str, ...]]] = {
     "um": ("AH", "M"),
@@ -31,14 +31,17 @@ SOUNDS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Filler to the sounds that it is made of, as the CMU pronouncing dictionary names them."""
 
+VOWELS: Final = frozenset(["AA", "AE", "AH", "AO", "EH", "ER", "IH", "IY", "UH", "UW", "OW"])
+"""Vowels that can be held without a change of their sound."""
+
 _SHORTEST: Final = 60  # ms of a sound that can be held
 _EDGE: Final = 12  # ms left out on either side, where one sound goes over into the next
 _LONGEST: Final = 160  # ms taken of a sound
 _VOICED: Final = 0.75  # autocorrelation, at the pitch, of a steady sound
 _PITCH: Final = (80, 420)  # Hz
 _JOIN: Final = 25 * SAMPLES_PER_MS
-_SPREAD: Final = 0.35  # of the logarithm of a filler's length
-_SECONDS: Final = (0.14, 1.1)
+_SPREAD: Final = 0.3  # of the logarithm of a filler's length
+_SECONDS: Final = (0.2, 1.1)  # shorter ones are hardly to be told from a reduced "a" or "of"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ class Hesitations:
         self._sounds: dict[str, list[Samples]] = defaultdict(list)
         for clip in clips:
             for phone in clip.phones:
-                if phone.name in wanted and (sound := _steady(clip.samples, phone)) is not None:
+                if phone.name in wanted and (sound := steady(clip.samples, phone)) is not None:
                     self._sounds[phone.name].append(sound)
         self.fillers = tuple(
             one for one in spoken.fillers if all(self._sounds.get(name) for name in SOUNDS.get(one.text, ("",)))
@@ -79,7 +82,7 @@ class Hesitations:
         names = SOUNDS[one.text]
         shares = (1.0,) if len(names) == 1 else ((share := chance.uniform(0.4, 0.7)), 1 - share)
         parts = [
-            _held(chance.choice(self._sounds[name]), share * seconds) for name, share in zip(names, shares, strict=True)
+            held(chance.choice(self._sounds[name]), share * seconds) for name, share in zip(names, shares, strict=True)
         ]
         if len(parts) == 2:
             # A nasal is weaker than the vowel before it.
@@ -91,7 +94,7 @@ class Hesitations:
         return one.text, faded(bent(whole, pitch), chance.randint(15, 45) * SAMPLES_PER_MS)
 
 
-def _steady(samples: Samples, phone: Phone) -> Samples | None:
+def steady(samples: Samples, phone: Phone) -> Samples | None:
     """Return the middle of a sound where it is long and voiced enough to be held."""
     span = phone.span
     if span.duration < _SHORTEST + 2 * _EDGE:
@@ -117,8 +120,8 @@ def _voicing(sound: Samples) -> float:
     return float(np.max(power[lags] / np.sqrt(np.maximum(head * tail, 1e-20))))
 
 
-def _held(sound: Samples, seconds: float) -> Samples:
-    """Hold a sound, or cut it short."""
+def held(sound: Samples, seconds: float) -> Samples:
+    """Hold a sound for so long, or cut it short; 25 ms more are for going over into another."""
     wanted = int(seconds * SAMPLE_RATE) + _JOIN
     longer = stretched(sound, wanted / len(sound)) if wanted > len(sound) else sound
     return np.array(longer[:wanted])

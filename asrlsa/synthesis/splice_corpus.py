@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from asrlsa.acoustics import Samples, telephone
+from asrlsa.acoustics import Samples, add_noise, telephone
 from asrlsa.audio import SAMPLE_RATE, SAMPLES_PER_MS, load, slice_ms
 from asrlsa.chat.build import build_transcript
 from asrlsa.chat.writer import write_chat
@@ -35,10 +35,12 @@ from asrlsa.types import Participant, Span, Utterance
 
 __all__ = ["SpliceSettings", "make_spliced"]
 
-_VERSION: Final = 2  # of the draws: another number is another result
+_VERSION: Final = 3  # of the draws: another number is another result
 _LONGEST: Final = 29 * SAMPLE_RATE  # of a recording: a window of Whisper, with room
 _ENOUGH: Final = 26 * SAMPLE_RATE
 _DEV_COPIES: Final = 2  # as it was, and as an adult
+_NOISY: Final = 0.3  # share of the recordings with more noise
+_SNR: Final = (6.0, 25.0)  # dB
 _TELEPHONE: Final = 0.2  # share of the recordings that are heard through a telephone
 _WORDS: Final = re.compile(r"[a-z]+(?:'[a-z]+)?(?: [a-z]+(?:'[a-z]+)?)*")
 
@@ -206,7 +208,7 @@ def _voice(name: str, number: int, settings: SpliceSettings) -> tuple[float, flo
         return 1.0, 1.0
     chance = random.Random(f"{settings.seed}/{name}/{number}/voice")
     pitch = chance.uniform(0.68, 0.84) if number % 2 else chance.uniform(0.84, 1.08)
-    return pitch, chance.uniform(1.0, 1.3)
+    return pitch, chance.uniform(1.0, 1.4)
 
 
 def _packed(clips: Sequence[Clip], split: str, settings: SpliceSettings) -> Iterator[list[_Take]]:
@@ -271,6 +273,8 @@ def _written(
         place += len(take.samples) - (80 if len(found) > 1 else 0)
         utterances.append(_row(take, recording, split, start, settings.language))
     samples = joined(found)
+    if chance.random() < _NOISY:
+        samples = add_noise(samples, np.random.default_rng(chance.getrandbits(32)), _SNR)
     if chance.random() < _TELEPHONE:
         peak = float(np.abs(samples).max()) or 1.0
         samples = telephone(samples * np.float32(0.9 / peak)) * np.float32(peak)

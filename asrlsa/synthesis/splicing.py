@@ -20,7 +20,7 @@ from asrlsa.language.tables import LanguageTable
 from asrlsa.manifest import Row
 from asrlsa.speech.times import Phone, WordAligner
 from asrlsa.synthesis.cuts import FLOOR, frame_levels, noise, quiet_place, quietest
-from asrlsa.synthesis.hesitations import Hesitations
+from asrlsa.synthesis.hesitations import VOWELS, Hesitations, held, steady
 from asrlsa.synthesis.languages import SpokenLanguage
 from asrlsa.synthesis.sentences import Sentence
 from asrlsa.synthesis.sound import joined, level_of, resampled, stretched
@@ -32,16 +32,18 @@ __all__ = ["Clip", "Insert", "Part", "Splicer", "heard", "said", "word_spans"]
 _DISFLUENT: Final = 0.45  # share of the clips; the others are the hard negatives
 _TWICE: Final = 0.2  # share of those with two disfluencies, where there are words enough
 _KINDS: Final = {
-    "filler": 0.36,
-    "word": 0.22,
+    "filler": 0.3,
+    "word": 0.2,
     "phrase": 0.1,
     "sound": 0.15,
     "broken": 0.04,
     "retracing": 0.05,
-    "pause": 0.08,
+    "pause": 0.06,
+    "held": 0.1,
 }
 _HESITATING: Final = 0.3  # share of repeated words that have a filler before the word is said again
 _FIRST: Final = 0.3  # share of fillers before the first word
+_APART: Final = 0.7  # share of the others that come after a silence, not in one breath with the word before
 _SHORTEST_WORD: Final = 60  # ms; what is shorter was most likely not said
 _STOPS: Final = frozenset("bdgkptcq")
 _DIGITS: Final = frozenset(("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "oh"))
@@ -193,6 +195,7 @@ class Splicer:
             "broken": self._broken,
             "retracing": self._retracing,
             "pause": self._pause,
+            "held": self._held,
         }
         while weights:
             kind = self.chance.choices(list(weights), list(weights.values()))[0]
@@ -216,9 +219,8 @@ class Splicer:
         part = self._hesitation(1000)
         if part is None:
             return None
-        # Half of the fillers come after a silence, the others in one breath with the word before.
         silence = Part(part.samples[:0], self._gap(80, 700))
-        return self._made(i, "filler", [silence, part] if i and self.chance.random() < 0.5 else [part])
+        return self._made(i, "filler", [silence, part] if i and self.chance.random() < _APART else [part])
 
     def _hesitation(self, longest: int) -> Part | None:
         """Return a filler at about the level of the clip, with up to ``longest`` ms after it."""
@@ -334,6 +336,20 @@ class Splicer:
             return None
         return self._made(i, "pause", [Part(self.clip.samples[:0], self._gap(350, 1500))])
 
+    def _held(self, i: int) -> Insert | None:
+        """Draw out the vowel that the word before ends in; nothing is said but that word."""
+        if not i:
+            return None
+        span = self.clip.spans[i - 1]
+        inside = [p for p in self.clip.phones if span.start - 60 <= p.span.start and p.span.end <= span.end + 60]
+        last = inside[-1] if inside else None
+        sound = steady(self.clip.samples, last) if last is not None and last.name in VOWELS else None
+        if last is None or sound is None:
+            return None
+        longer = held(sound, self.chance.uniform(0.12, 0.4))
+        made = self._made(i, "held", [Part(longer, 0)])
+        return replace(made, at=(last.span.end - 15) * SAMPLES_PER_MS)
+
     def _gap(self, low: int, high: int) -> int:
         return self.chance.randint(low, high)
 
@@ -381,6 +397,8 @@ def said(clip: Clip, inserts: Sequence[Insert]) -> Spoken:
     pieces: list[Piece] = []
     groups: list[Group] = []
     for i, word in enumerate(clip.words):
+        if i in before and before[i].kind == "held":
+            pieces[-1] = replace(pieces[-1], effect="drawn")
         for part in before[i].parts if i in before else ():
             if part.code:
                 groups.append(Group(len(pieces), len(pieces) + len(part.pieces), part.code))

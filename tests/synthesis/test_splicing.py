@@ -59,10 +59,10 @@ def clip_of(text, name="a"):
 
 
 def phones_of(spans):
-    """Half of each word is a vowel, the other half a nasal."""
+    """The first half of each word is a nasal, the other half a vowel."""
     middles = [(span.start + span.end) // 2 for span in spans]
     halves = [(Span(s.start, m), Span(m, s.end)) for s, m in zip(spans, middles, strict=True)]
-    return tuple(Phone(name, span) for pair in halves for name, span in zip(("AH", "M"), pair, strict=True))
+    return tuple(Phone(name, span) for pair in halves for name, span in zip(("M", "AH"), pair, strict=True))
 
 
 CLIPS = [clip_of(text, str(i)) for i, text in enumerate(SENTENCES)]
@@ -100,13 +100,8 @@ def test_the_sound_is_as_long_as_what_is_in_it(kind):
 
 @pytest.mark.parametrize("kind", splicing._KINDS)
 def test_chat_reads_as_the_kind_that_was_put_in_and_means_the_prompt(kind):
-    events = {
-        "filler": "filled_pause",
-        "word": "word_repetition",
-        "phrase": "phrase_repetition",
-        "sound": "fragment",
-        "broken": "fragment",
-    }
+    repeated = {"word": "word_repetition", "phrase": "phrase_repetition"}
+    events = repeated | {"filler": "filled_pause", "sound": "fragment", "broken": "fragment", "held": "prolongation"}
     for clip, made in draws(weights={kind: 1.0}):
         target = coded_target(main_tier(said(clip, [made])))
         assert target.fluent == " ".join(clip.words)
@@ -118,12 +113,14 @@ def test_chat_reads_as_the_kind_that_was_put_in_and_means_the_prompt(kind):
 
 def test_what_is_written():
     clip = CLIPS[0]
-    written = {made.kind: main_tier(said(clip, [made])) for c, made in draws() if c is clip}
+    written = {made.kind: main_tier(said(clip, [made])) for c, made in draws(150) if c is clip}
     assert set(written) == set(splicing._KINDS)
     assert "[/]" in written["word"]
     assert "<" in written["phrase"]
     assert "&+" in written["sound"]
     assert "[//]" in written["retracing"]
+    assert ": " in written["held"]
+    assert "&-" in written["filler"]
     for _, made in draws(weights={"pause": 1.0}):
         text = main_tier(said(clip_of("the farmer washed the dirty carrots"), [made]))
         assert ("(.)" in text) == (made.parts[0].gap + GAP < 1000)
@@ -335,6 +332,16 @@ def test_no_filler_is_made_of_what_is_short_or_not_voiced():
     assert Hesitations([Heard(CLIPS[0].samples, short)], spoken).filler(random.Random(0)) is None
     vowels = tuple(p for p in CLIPS[0].phones if p.name == "AH")
     assert [one.text for one in Hesitations([Heard(CLIPS[0].samples, vowels)], spoken).fillers] == ["uh"]
+
+
+def test_a_drawn_out_vowel_is_no_filler_and_its_text_is_the_word():
+    for clip, made in draws(weights={"held": 1.0}):
+        target = coded_target(main_tier(said(clip, [made])))
+        assert target.verbatim.lower() == " ".join(clip.words).lower()
+        assert len(made.parts[0].samples) >= 140 * SAMPLES_PER_MS
+        # It goes on inside the word, before its vowel ends.
+        before = clip.spans[made.before - 1]
+        assert before.start < made.at / SAMPLES_PER_MS < before.end
 
 
 def test_without_hesitations_no_filler_is_put_in():
