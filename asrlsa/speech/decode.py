@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from asrlsa.compute_types import usual_device
@@ -283,7 +284,8 @@ class Recogniser:
         for i, row in enumerate(rows):
             by_shape.setdefault((len(row), len(encoded.rows[i])), []).append(i)
         results: list[Any] = [None] * len(rows)
-        near = None if ban_ngrams or options.beam_size > 1 else self._near_misses(options)
+        looks = options.filler_margin >= 0 or options.repetition_margin > 0
+        looks = looks and options.beam_size == 1 and not ban_ngrams
 
         def search(picked: Sequence[int], starts: Sequence[list[int]], blank: bool) -> list[Any]:
             generated: list[Any] = self._whisper.generate(
@@ -300,20 +302,22 @@ class Recogniser:
                 suppress_tokens=list(options.suppress_tokens),
                 sampling_temperature=0.0,
                 return_scores=True,
-                return_logits_vocab=near is not None,
+                return_logits_vocab=looks,
                 return_no_speech_prob=True,
             )
             return generated
 
-        for picked in _grouped(by_shape.values(), LOGITS_AT_ONCE if near is not None else len(rows)):
+        def again(i: int, head: list[int], text: list[int]) -> Any:
+            return search([i], [[*head, *text]], False)[0]
+
+        for picked in _grouped(by_shape.values(), LOGITS_AT_ONCE if looks else len(rows)):
             # Nothing blank may follow what is known.
             for i, result in zip(picked, search(picked, [rows[i] for i in picked], prefix is None), strict=True):
                 results[i] = result
-                if near is not None:
+                if looks:
                     head = rows[i][: len(rows[i]) - len(known[i])]
-                    results[i] = near.followed(
-                        result, len(known[i]), lambda text, i=i, head=head: search([i], [[*head, *text]], False)[0]
-                    )
+                    go = partial(again, i, head)
+                    results[i] = self._near_misses(language[i], options).followed(result, len(known[i]), go)
         tokens = [[t for t in r.sequences_ids[0] if t < self._text_end] for r in results]  # the prefix included
         words = self._align(encoded, tokens, durations, language)
         return [
@@ -327,10 +331,9 @@ class Recogniser:
             for row, begin, r, w in zip(rows, known, results, words, strict=True)
         ]
 
-    def _near_misses(self, options: DecodingOptions) -> NearMisses | None:
-        if options.filler_margin < 0 and not options.repetition_margin:
-            return None
-        return NearMisses(self._tokenizer, self._text_end, options.filler_margin, options.repetition_margin)
+    def _near_misses(self, language: str, options: DecodingOptions) -> NearMisses:
+        margins = options.filler_margin, options.repetition_margin
+        return NearMisses(self._tokenizer, self._text_end, language, *margins)
 
     @property
     def _text_end(self) -> int:

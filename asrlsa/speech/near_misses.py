@@ -12,7 +12,7 @@ of the adapters that come with asrlsa were chosen on dev data (docs/verbatim-mod
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 
     Row = NDArray[np.float32]
 
-SPELLINGS: Final = (" um", " uh", " Um", " Uh")
-"""Fillers that are one token in every Whisper and begin no other word."""
+SPELLINGS: Final[Mapping[str, tuple[str, ...]]] = {
+    "en": (" um", " uh", " Um", " Uh"),
+    "es": (" eh", " Eh", " um", " Um"),
+}
+"""ISO 639-1 code to fillers that are one token in the vocabulary of a Whisper model and begin hardly any other word."""
 MOST: Final = 8  # places of a window at which the search goes on from something else
 
 Go = Callable[[list[int]], Any]
@@ -46,18 +49,19 @@ class NearMiss:
 class NearMisses:
     """Looks for what a search has passed over by a little."""
 
-    def __init__(self, tokenizer: Any, text_end: int, filler: float, repetition: float) -> None:
+    def __init__(self, tokenizer: Any, text_end: int, language: str, filler: float, repetition: float) -> None:
         """Prepare for a model's vocabulary.
 
         Args:
             tokenizer: A `tokenizers.Tokenizer`.
             text_end: Id of the first token that is not text.
+            language: ISO 639-1 code; in one that `SPELLINGS` lacks, no filler is missed.
             filler: Natural logarithm of the ratio by which a token may be more probable than all fillers together
                 and still give way to one; below 0 none does.
             repetition: The same for the last word once more; 0 lets none give way.
         """
-        rows = [tokenizer.encode(text, add_special_tokens=False).ids for text in SPELLINGS]
-        self._fillers = [row[0] for row in rows if len(row) == 1]
+        rows = [tokenizer.encode(text, add_special_tokens=False).ids for text in SPELLINGS.get(language, ())]
+        self._fillers: list[int] = [row[0] for row in rows if len(row) == 1]
         self._tokenizer, self._text_end = tokenizer, text_end
         self._filler, self._repetition = filler, repetition
 
@@ -73,7 +77,7 @@ class NearMisses:
             tokens, steps = list(result.sequences_ids[0]), result.logits[0]
             if len(steps) <= len(tokens):
                 break  # no end: most likely a loop, and others see to that
-            miss = self.first([*tokens, self._text_end], lambda step, steps=steps: on_cpu(steps[step]), since)
+            miss = self.first([*tokens, self._text_end], steps, since)
             if miss is None:
                 break
             other = go([*tokens[: miss.place], miss.token])
@@ -82,19 +86,19 @@ class NearMisses:
             since = miss.place + 1
         return result
 
-    def first(self, tokens: Sequence[int], logits: Callable[[int], Row], since: int) -> NearMiss | None:
+    def first(self, tokens: Sequence[int], steps: Sequence[Any], since: int) -> NearMiss | None:
         """Return the first near miss at a place from ``since`` on; None where there is none.
 
         Args:
             tokens: What the search wrote in one window: the text, from its first token on, and its end.
-            logits: Gives those of a step, (tokens of the vocabulary,); step i is the one that wrote token i.
+            steps: CTranslate2's logits of each step; step i is the one that wrote token i.
             since: How many tokens are settled.
         """
         for place in range(since, len(tokens)):
             chosen = tokens[place]
             if not self._begins(chosen) or chosen in self._fillers:
                 continue
-            row = logits(place)
+            row = on_cpu(steps[place])
             if (token := self._missed_filler(tokens, place, row)) is None:
                 token = self._missed_copy(tokens, place, row)
             if token is not None:
@@ -124,7 +128,7 @@ class NearMisses:
         text = self._tokenizer.decode(word).strip()
         if twice or word[0] in self._fillers or len(text) < 2 or not text.isalpha() or word[0] == tokens[place]:
             return None
-        return word[0] if row[word[0]] >= row[tokens[place]] - self._repetition else None
+        return word[0] if float(row[word[0]]) >= float(row[tokens[place]]) - self._repetition else None
 
     def _begins(self, token: int) -> bool:
         """Say whether a token begins a word, is a mark, or ends the text."""

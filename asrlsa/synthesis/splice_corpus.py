@@ -53,11 +53,13 @@ class SpliceSettings:
         language: ISO 639-3 code.
         seed: Of every draw.
         copies: Times that each clip is used for train.
+        plain: No fillers, no drawn-out vowels, no other voices, no noise and no telephone.
     """
 
     language: str = "eng"
     seed: int = 0
     copies: int = 3
+    plain: bool = False
 
     def __post_init__(self) -> None:
         """Check every value.
@@ -204,7 +206,7 @@ class _Take:
 
 def _voice(name: str, number: int, settings: SpliceSettings) -> tuple[float, float]:
     """Return the factors of pitch and tempo in one pass: as it was, as an adult, and somewhere between."""
-    if not number:
+    if settings.plain or not number:
         return 1.0, 1.0
     chance = random.Random(f"{settings.seed}/{name}/{number}/voice")
     pitch = chance.uniform(0.68, 0.84) if number % 2 else chance.uniform(0.84, 1.08)
@@ -218,7 +220,8 @@ def _packed(clips: Sequence[Clip], split: str, settings: SpliceSettings) -> Iter
     for number in range(settings.copies if split == "train" else _DEV_COPIES):
         pitch, tempo = _voice(name, number, settings)
         heard = [clip.voiced(pitch, tempo) for clip in clips]
-        hesitations = Hesitations((Heard(clip.samples, clip.phones) for clip in heard), spoken)
+        sounds = (Heard(clip.samples, clip.phones) for clip in heard)
+        hesitations = None if settings.plain else Hesitations(sounds, spoken)
         takes = [_take(clip, heard, number, settings, hesitations) for clip in heard]
         yield from _filled(random.Random(f"{settings.seed}/{name}/{number}").sample(takes, len(takes)))
 
@@ -237,7 +240,9 @@ def _filled(waiting: list[_Take]) -> Iterator[list[_Take]]:
         yield chosen
 
 
-def _take(clip: Clip, others: Sequence[Clip], number: int, settings: SpliceSettings, hesitations: Hesitations) -> _Take:
+def _take(
+    clip: Clip, others: Sequence[Clip], number: int, settings: SpliceSettings, hesitations: Hesitations | None
+) -> _Take:
     """Draw one take of a clip; it depends on the seed, the clip and the number of the pass alone."""
     chance = random.Random(f"{settings.seed}/{clip.row.id}/{number}")
     table, spoken = language_table(settings.language), load_language(settings.language)
@@ -273,9 +278,9 @@ def _written(
         place += len(take.samples) - (80 if len(found) > 1 else 0)
         utterances.append(_row(take, recording, split, start, settings.language))
     samples = joined(found)
-    if chance.random() < _NOISY:
+    if not settings.plain and chance.random() < _NOISY:
         samples = add_noise(samples, np.random.default_rng(chance.getrandbits(32)), _SNR)
-    if chance.random() < _TELEPHONE:
+    if not settings.plain and chance.random() < _TELEPHONE:
         peak = float(np.abs(samples).max()) or 1.0
         samples = telephone(samples * np.float32(0.9 / peak)) * np.float32(peak)
     corpus.write_flac(folder / "audio" / f"{recording}.flac", samples)

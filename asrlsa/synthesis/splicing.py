@@ -41,6 +41,8 @@ _KINDS: Final = {
     "pause": 0.06,
     "held": 0.1,
 }
+PLAIN_KINDS: Final = {"word": 0.3, "phrase": 0.15, "sound": 0.3, "broken": 0.06, "retracing": 0.06, "pause": 0.13}
+"""Without fillers and drawn-out vowels."""
 _HESITATING: Final = 0.3  # share of repeated words that have a filler before the word is said again
 _FIRST: Final = 0.3  # share of fillers before the first word
 _APART: Final = 0.7  # share of the others that come after a silence, not in one breath with the word before
@@ -170,9 +172,10 @@ class Splicer:
             table: Which words are doubled in fluent speech.
             spoken: Which letters begin a word.
             chance: Where the draws come from.
-            hesitations: Fillers of the same speaker; without them none are put in.
+            hesitations: Fillers of the same speaker; without them there are no fillers and no drawn-out vowels.
         """
         self.hesitations = hesitations
+        self.kinds = PLAIN_KINDS if hesitations is None else _KINDS
         self.clip, self.table, self.spoken, self.chance = clip, table, spoken, chance
         self.others = [other for other in others if other.words != clip.words]
         self.free = [True] * len(clip.words)
@@ -182,7 +185,7 @@ class Splicer:
         if self.chance.random() >= _DISFLUENT:
             return []
         count = 2 if len(self.clip.words) >= 5 and self.chance.random() < _TWICE else 1
-        found = [made for _ in range(count) if (made := self.insert(dict(_KINDS))) is not None]
+        found = [made for _ in range(count) if (made := self.insert(dict(self.kinds))) is not None]
         return sorted(found, key=lambda one: one.before)
 
     def insert(self, weights: dict[str, float]) -> Insert | None:

@@ -8,10 +8,10 @@ Each step can be run alone, and what is there is not made again, so the same com
 - corpus: WORK/corpus (disfluent synthetic speech, ``corpus.py``), WORK/spliced (the children of DATA/child_read whose
   split is train, made disfluent with scissors, ``splice.py``), WORK/meetings (DATA/synthetic, split train), and
   WORK/data, which joins them. What is absent from DATA is said and left out.
-- train: ``asrlsa finetune lora.toml`` (``s2lora.toml`` with ``--methods``) for each model, in three rounds (`ROUNDS`):
+- train: ``asrlsa finetune lora.toml`` (``s2lora.toml`` with ``--methods``) for each model, in two rounds (`ROUNDS`):
   the first, in WORK/MODEL-METHOD-first, learns from the first 260 recordings of the corpus and from the other data; the
-  second goes on from there with everything, at a lower rate; the last, in WORK/MODEL-METHOD, hears real voices above
-  all. So training may begin while the corpus grows.
+  second, in WORK/MODEL-METHOD, goes on from there with everything, at a lower rate. So training may begin while the
+  corpus grows.
 - choose: the strength, on dev data alone (``calibrate.py``).
 - evaluate: figures of every system on every group (``evaluate.py``) into results/LANGUAGE.
 - ablate: tiny.en without one ingredient after the other, shorter, into results/ablation/.
@@ -42,7 +42,7 @@ METHODS: Final = ("lora", "s2lora")
 STEPS: Final = ("corpus", "train", "choose", "evaluate", "ablate", "package")
 PROMPTED: Final = ("--set", "data.prompt_share=1")
 LEAST: Final = 0.3  # confidence from which on a fragment is written; chosen on dev with confidence.py
-MARGIN: Final = 1.0  # by which a filler may lose and is written; chosen on dev with calibrate.py --margins
+MARGINS: Final = {"filler_margin": 1.0, "repetition_margin": 1.0}  # of the search; chosen on dev
 STRENGTHS: Final = "0.6,0.8,1.0"  # tried on every second recording of dev
 
 
@@ -66,10 +66,9 @@ class Round(NamedTuple):
 
 ROUNDS: Final = (
     Round("-first", range(260)),
-    Round("-second", range(1_000_000), thin=3, steps=140, slower=0.6),
-    Round("", range(30), thin=2, steps=110, slower=0.6),
+    Round("", range(1_000_000), thin=3, steps=140, slower=0.6),
 )
-ELSEWHERE: Final = (Round("", range(1_000_000), steps=90),)  # languages other than English, with half an hour
+ELSEWHERE: Final = (Round("", range(1_000_000), steps=45),)  # languages other than English, with half an hour
 # Each ablation: what is said to asrlsa finetune, and which rows are left out.
 ABLATIONS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "all": ((), ""),
@@ -140,7 +139,7 @@ class Run:
             *("--minutes", given.minutes, "--language", given.language, "--jobs", given.jobs, *engine),
         )
         if self.english and self._there("child_read"):
-            self._timed("spliced", HERE / "splice.py", self.data / "child_read", work / "spliced")
+            self._timed("spliced", HERE / "splice.py", self.data / "child_read", work / "spliced", "--plain")
         if self.english and self._there("synthetic") and not (work / "meetings" / "train.jsonl").exists():
             manifest = self.data / "synthetic" / "manifest.jsonl"
             self._asrlsa("prepare", manifest, "-o", work / "meetings", "--split", "source", "--text", "both", "-q")
@@ -163,11 +162,11 @@ class Run:
                     begun = ["--adapter", self.work / f"{name}{one.name}" / "adapter"]
 
     def choose(self) -> None:
-        """Find the strength of each adapter on dev data, with `LEAST` and `MARGIN` in its card."""
+        """Find the strength of each adapter on dev data, with `LEAST` and `MARGINS` in its card."""
         from measuring import decide
 
         for model, method in self._trained():
-            decide(self.work / f"{model}-{method}" / "adapter", least_fragment_confidence=LEAST, filler_margin=MARGIN)
+            decide(self.work / f"{model}-{method}" / "adapter", least_fragment_confidence=LEAST, **MARGINS)
             out = self.work / f"{model}-{method}" / "calibrate.json"
             prompts = "no" if method_prompt(out.parent) is None else "yes"
             sets = [self.work / name for name in ("corpus", "spliced") if (self.work / name / "dev.jsonl").exists()]

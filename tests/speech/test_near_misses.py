@@ -1,10 +1,14 @@
 """Where a greedy search goes on from a filler or from the last word once more."""
 
+import itertools
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from asrlsa.audio import SAMPLE_RATE, load
+from asrlsa.speech.decode import DecodingOptions, Recogniser
 from asrlsa.speech.near_misses import MOST, NearMiss, NearMisses
 
 VOCABULARY = ("Ġum", "Ġuh", "ĠUm", "ĠUh", "ĠI", "Ġwe", "Ġb", "all", ",", "Ġum", "Ġwent", "'t")
@@ -24,8 +28,8 @@ class Tokenizer:
         return "".join(VOCABULARY[t] for t in tokens).replace("Ġ", " ")
 
 
-def near(filler=-1.0, repetition=0.0):
-    return NearMisses(Tokenizer(), END, filler, repetition)
+def near(filler=-1.0, repetition=0.0, language="en"):
+    return NearMisses(Tokenizer(), END, language, filler, repetition)
 
 
 def row(**shares):
@@ -48,7 +52,7 @@ def row(**shares):
 
 
 def first(misses, tokens, rows, since=0):
-    return misses.first([*tokens, END], lambda step: rows[step], since)
+    return misses.first([*tokens, END], [View(one) for one in rows], since)
 
 
 def test_fillers_are_weighed_together():
@@ -58,6 +62,12 @@ def test_fillers_are_weighed_together():
     apart = [row(I=0.9), row(went=0.5, um=0.25, uh=0.2), row(end=1.0)]
     assert first(near(0.0), [I_, WENT], apart) is None
     assert first(near(np.log(0.5 / 0.45) + 0.01), [I_, WENT], apart) == NearMiss(1, UM)
+
+
+def test_a_language_without_a_table_has_no_fillers():
+    rows = [row(I=0.9), row(went=0.4, um=0.6), row(end=1.0)]
+    assert first(near(1.0), [I_, WENT], rows) == NearMiss(1, UM)
+    assert first(near(1.0, language="fi"), [I_, WENT], rows) is None
 
 
 def test_nothing_is_put_inside_a_word_or_beside_a_filler():
@@ -140,3 +150,33 @@ def test_a_window_has_so_many_places_at_most():
 
     near(1.0).followed(result(tokens, [*rows, row(end=1.0)]), 0, go)
     assert count == MOST
+
+
+@pytest.mark.weights
+def test_a_real_model_writes_more_fillers_the_wider_the_margin_and_keeps_what_is_known():
+    from asrlsa.models import resolve_model
+
+    audio = load(Path(__file__).parents[2] / "samples" / "kite_story.flac")[: 20 * SAMPLE_RATE]
+    recogniser = Recogniser(resolve_model("tiny.en", offline=True), threads=1)
+    encoded = recogniser.encode([recogniser.features(audio)])
+
+    def words(prefix=None, **margins):
+        options = DecodingOptions(**margins)
+        (found,) = recogniser.decode(
+            encoded,
+            [20_000],
+            language=["en"],
+            prompt=[None],
+            options=options,
+            prefix=None if prefix is None else [prefix],
+        )
+        return [word.text.strip(".,?").lower() for word in found.words]
+
+    counts = [sum(w in ("um", "uh") for w in words(filler_margin=margin)) for margin in (-1, 0, 4)]
+    assert counts[0] <= counts[1] < counts[2] <= counts[0] + MOST
+    assert "um" in words(filler_margin=4)  # "so um there was a girl" is said
+    known = "Okay look at the pictures"
+    assert words(known, filler_margin=8)[:5] == known.lower().split()
+    plain, more = words(), words(repetition_margin=5)
+    doubled = [sum(a == b for a, b in itertools.pairwise(text)) for text in (plain, more)]
+    assert doubled[0] < doubled[1]

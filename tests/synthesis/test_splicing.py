@@ -401,3 +401,17 @@ def test_phones_of_real_clips_lie_in_their_words(shared_data):
     assert found >= 3
     assert aligner.phones(np.zeros(3200, np.float32), ["some", "very", "long", "sentence"]) is None
     assert WordAligner("spa").phones(samples, words) is None
+
+
+def test_plain_recordings_have_no_fillers_and_no_other_voices(data, tmp_path):
+    made = make_spliced(data, tmp_path / "out", SpliceSettings(plain=True))
+    rows = [json.loads(line) for line in (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()]
+    assert not any("&-" in row["chat"] or ":" in row["chat"] for row in rows)
+    assert made["settings"]["plain"] is True
+    fluent = [row for row in rows if not row["events"]]
+    longest = max(row["end"] - row["start"] for row in fluent)
+    with_voices = make_spliced(data, tmp_path / "voices", SpliceSettings())
+    assert {"filler", "held"} & set(with_voices["splits"]["train"])
+    rows = [json.loads(line) for line in (tmp_path / "voices" / "manifest.jsonl").read_text().splitlines()]
+    others = [row["end"] - row["start"] for row in rows if not row["events"]]
+    assert min(others) < min(row["end"] - row["start"] for row in fluent) < longest + 0.1
