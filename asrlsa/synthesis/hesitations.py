@@ -17,7 +17,7 @@ from asrlsa.acoustics import Samples
 from asrlsa.audio import SAMPLE_RATE, SAMPLES_PER_MS
 from asrlsa.speech.times import Phone
 from asrlsa.synthesis.languages import SpokenLanguage
-from asrlsa.synthesis.sound import bent, faded, level_of, stretched
+from asrlsa.synthesis.sound import bent, faded, joined, level_of, stretched
 
 __all__ = ["SOUNDS", "VOWELS", "Heard", "Hesitations", "held", "steady"]
 
@@ -87,7 +87,7 @@ class Hesitations:
         if len(parts) == 2:
             # A nasal is weaker than the vowel before it.
             parts[1] *= np.float32(chance.uniform(0.4, 0.8) * level_of(parts[0]) / max(1e-6, level_of(parts[1])))
-        whole = parts[0] if len(parts) == 1 else _crossed(parts[0], parts[1])
+        whole = joined(parts, _JOIN)
         # Hesitations are low and nearly level, and often fall a little (O'Shaughnessy 1992).
         begin = chance.uniform(0.92, 1.04)
         pitch = np.linspace(begin, begin * chance.uniform(0.85, 1.03), len(whole)) * _unsteady(len(whole), chance)
@@ -125,14 +125,6 @@ def held(sound: Samples, seconds: float) -> Samples:
     wanted = int(seconds * SAMPLE_RATE) + _JOIN
     longer = stretched(sound, wanted / len(sound)) if wanted > len(sound) else sound
     return np.array(longer[:wanted])
-
-
-def _crossed(first: Samples, second: Samples) -> Samples:
-    """Let one sound go over into another in 25 ms."""
-    size = min(_JOIN, len(first), len(second))
-    slope = np.linspace(0, 1, size, dtype=np.float32)
-    middle = first[len(first) - size :] * (1 - slope) + second[:size] * slope
-    return np.concatenate([first[: len(first) - size], middle, second[size:]])
 
 
 def _unsteady(size: int, chance: random.Random) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

@@ -278,14 +278,21 @@ def _written(
         place += len(take.samples) - (80 if len(found) > 1 else 0)
         utterances.append(_row(take, recording, split, start, settings.language))
     samples = joined(found)
-    if not settings.plain and chance.random() < _NOISY:
-        samples = add_noise(samples, np.random.default_rng(chance.getrandbits(32)), _SNR)
-    if not settings.plain and chance.random() < _TELEPHONE:
-        peak = float(np.abs(samples).max()) or 1.0
-        samples = telephone(samples * np.float32(0.9 / peak)) * np.float32(peak)
+    if not settings.plain:
+        samples = _recorded(samples, chance)
     corpus.write_flac(folder / "audio" / f"{recording}.flac", samples)
     write_atomic(folder / "gold" / f"{recording}.cha", gold_of(utterances, recording, settings.language))
     return {"id": recording, "split": split, "duration": len(samples) / SAMPLE_RATE, "utterances": utterances}
+
+
+def _recorded(samples: Samples, chance: random.Random) -> Samples:
+    """Let some recordings be heard through noise, some through a telephone."""
+    if chance.random() < _NOISY:
+        samples = add_noise(samples, np.random.default_rng(chance.getrandbits(32)), _SNR)
+    if chance.random() < _TELEPHONE:
+        peak = float(np.abs(samples).max()) or 1.0
+        samples = telephone(samples * np.float32(0.9 / peak)) * np.float32(peak)
+    return samples
 
 
 def _row(take: _Take, recording: str, split: str, start: int, language: str) -> dict[str, Any]:

@@ -411,12 +411,7 @@ def said(clip: Clip, inserts: Sequence[Insert]) -> Spoken:
         pieces.append(Piece("word", word, pause=after))
     sentence = Sentence(clip.words, frozenset(), ".", (), "", "read")
     events = Counter(insert.kind for insert in inserts)
-    events += Counter(
-        piece.kind
-        for insert in inserts
-        for part in insert.parts
-        for piece in part.pieces
-        if piece.kind == "filler" and insert.kind != "filler"
-    )
+    if fillers := sum(piece.kind == "filler" for piece in pieces):
+        events["filler"] = fillers  # a repeated word may have one too
     kind = "read" if inserts else "fluent"
     return Spoken(tuple(pieces), tuple(groups), ".", kind, dict(sorted(events.items())), sentence)
