@@ -104,7 +104,7 @@ def make_spliced(
     parts: list[dict[str, Any]] = []
     fluent: list[Row] = []
     for name in sorted(people):
-        clips = list(_clips(people[name], settings.language, aligner, skipped))
+        clips = list(_clips(people[name], settings, aligner, skipped))
         split = "dev" if name in held_out else "train"
         made = [
             _written(folder, name, split, n, one, settings) for n, one in enumerate(_packed(clips, split, settings))
@@ -163,9 +163,11 @@ def _there(folder: Path, mine: Mapping[str, Any]) -> bool:
     return False
 
 
-def _clips(rows: Iterable[Row], language: str, aligner: WordAligner, skipped: Counter[str]) -> Iterator[Clip]:
+def _clips(
+    rows: Iterable[Row], settings: SpliceSettings, aligner: WordAligner, skipped: Counter[str]
+) -> Iterator[Clip]:
     """Yield the clips of one speaker whose words could be timed; count why the others could not."""
-    table = language_table(language)
+    table = language_table(settings.language)
     for row in rows:
         if not _WORDS.fullmatch(row.text):
             skipped["text"] += 1
@@ -178,7 +180,7 @@ def _clips(rows: Iterable[Row], language: str, aligner: WordAligner, skipped: Co
         elif len(samples) > _LONGEST // 2:
             skipped["length"] += 1
         else:
-            phones = aligner.phones(samples, words) or ()
+            phones = () if settings.plain else aligner.phones(samples, words) or ()  # only fillers are made of them
             yield Clip(row, words, spans, samples, tuple(phone for word in phones for phone in word))
 
 
