@@ -3,8 +3,8 @@
 Whisper's decoder was trained on text from which disfluencies had been taken, so it leans against them; and what it
 believes of a filled pause it spreads over spellings (*um*, *uh*, *Um*, *Uh*), each of which loses against a word that
 all of them together would beat. So the fillers are taken together here, and may be a little less probable than the
-token that the search took: where they are, the search goes on from the filler. The same goes for the word that was
-just written, once more.
+token that the search took: where they are, the search goes on from the filler. The same goes for the last word or two,
+once more.
 
 How much a little is, the model card says (``decoding.filler_margin``, ``decoding.repetition_margin``); the margins
 of the adapters that come with asrlsa were chosen on dev data (docs/verbatim-model.md).
@@ -27,6 +27,7 @@ SPELLINGS: Final[Mapping[str, tuple[str, ...]]] = {
     "es": (" eh", " Eh", " um", " Um"),
 }
 """ISO 639-1 code to fillers that are one token in the vocabulary of a Whisper model and begin hardly any other word."""
+LONGEST: Final = 2  # words that may be missed when they are said again
 MOST: Final = 8  # places of a window at which the search goes on from something else
 
 Go = Callable[[list[int]], Any]
@@ -58,7 +59,7 @@ class NearMisses:
             language: ISO 639-1 code; in one that `SPELLINGS` lacks, no filler is missed.
             filler: Natural logarithm of the ratio by which a token may be more probable than all fillers together
                 and still give way to one; below 0 none does.
-            repetition: The same for the last word once more; 0 lets none give way.
+            repetition: The same for the last word or two once more; 0 lets none give way.
         """
         rows = [tokenizer.encode(text, add_special_tokens=False).ids for text in SPELLINGS.get(language, ())]
         self._fillers: list[int] = [row[0] for row in rows if len(row) == 1]
@@ -118,24 +119,39 @@ class NearMisses:
         return self._fillers[int(each.argmax())]
 
     def _missed_copy(self, tokens: Sequence[int], place: int, row: Row) -> int | None:
-        if not self._repetition or not place:
-            return None
-        begin = place - 1
-        while begin and not self._begins(tokens[begin]):
-            begin -= 1
-        word = list(tokens[begin:place])
-        twice = begin >= len(word) and list(tokens[begin - len(word) : begin]) == word
-        text = self._tokenizer.decode(word).strip()
-        if twice or word[0] in self._fillers or len(text) < 2 or not text.isalpha() or word[0] == tokens[place]:
-            return None
-        return word[0] if float(row[word[0]]) >= float(row[tokens[place]]) - self._repetition else None
+        begin = place
+        for _ in range(LONGEST if self._repetition else 0):
+            if not begin:
+                break
+            begin = self._word_at(tokens, begin - 1)
+            unit = list(tokens[begin:place])
+            if not self._repeatable(unit):
+                break
+            before = list(tokens[max(0, begin - len(unit)) : begin])
+            if before == unit or unit[0] == tokens[place]:
+                break  # said twice already, or about to be
+            if float(row[unit[0]]) >= float(row[tokens[place]]) - self._repetition:
+                return unit[0]
+        return None
+
+    def _word_at(self, tokens: Sequence[int], place: int) -> int:
+        """Return where the word begins that the token at ``place`` is part of."""
+        while place and not self._begins(tokens[place]):
+            place -= 1
+        return place
+
+    def _repeatable(self, unit: Sequence[int]) -> bool:
+        """Say whether tokens are words without a mark, a filler, or a letter that is spelled."""
+        words = self._tokenizer.decode(list(unit)).split()
+        letters = all(word.replace("'", "").isalpha() and (len(word) > 1 or word == "I") for word in words)
+        return letters and not set(unit) & set(self._fillers)
 
     def _begins(self, token: int) -> bool:
         """Say whether a token begins a word, is a mark, or ends the text."""
         if token >= self._text_end:
             return True
         text = self._tokenizer.id_to_token(token) or ""
-        return text.startswith("Ġ") or not text[:1].isalnum()
+        return text.startswith("Ġ") or not text.removeprefix("'")[:1].isalnum()
 
 
 def on_cpu(view: Any) -> Row:

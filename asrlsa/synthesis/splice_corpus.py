@@ -26,7 +26,6 @@ from asrlsa.output import atomic_writer, write_atomic
 from asrlsa.speech.times import WordAligner
 from asrlsa.synthesis import corpus
 from asrlsa.synthesis.cuts import FLOOR, noise, quietest
-from asrlsa.synthesis.hesitations import Heard, Hesitations
 from asrlsa.synthesis.languages import load_language
 from asrlsa.synthesis.sound import joined
 from asrlsa.synthesis.splicing import Clip, Splicer, heard, said, word_spans
@@ -35,10 +34,11 @@ from asrlsa.types import Participant, Span, Utterance
 
 __all__ = ["SpliceSettings", "make_spliced"]
 
-_VERSION: Final = 3  # of the draws: another number is another result
+_VERSION: Final = 4  # of the draws: another number is another result
 _LONGEST: Final = 29 * SAMPLE_RATE  # of a recording: a window of Whisper, with room
 _ENOUGH: Final = 26 * SAMPLE_RATE
 _DEV_COPIES: Final = 2  # as it was, and as an adult
+_MARGINS: Final = (200, 300)  # ms of a clip that stay before and after its speech: more teaches nothing
 _NOISY: Final = 0.3  # share of the recordings with more noise
 _SNR: Final = (6.0, 25.0)  # dB
 _TELEPHONE: Final = 0.2  # share of the recordings that are heard through a telephone
@@ -53,13 +53,11 @@ class SpliceSettings:
         language: ISO 639-3 code.
         seed: Of every draw.
         copies: Times that each clip is used for train.
-        plain: No fillers, no drawn-out vowels, no other voices, no noise and no telephone.
     """
 
     language: str = "eng"
     seed: int = 0
-    copies: int = 3
-    plain: bool = False
+    copies: int = 4
 
     def __post_init__(self) -> None:
         """Check every value.
@@ -180,8 +178,8 @@ def _clips(
         elif len(samples) > _LONGEST // 2:
             skipped["length"] += 1
         else:
-            phones = () if settings.plain else aligner.phones(samples, words) or ()  # only fillers are made of them
-            yield Clip(row, words, spans, samples, tuple(phone for word in phones for phone in word))
+            phones = aligner.phones(samples, words) or ()
+            yield Clip(row, words, spans, samples, tuple(phone for word in phones for phone in word)).trimmed(*_MARGINS)
 
 
 def _capital(word: str, table: LanguageTable) -> str:
@@ -208,7 +206,7 @@ class _Take:
 
 def _voice(name: str, number: int, settings: SpliceSettings) -> tuple[float, float]:
     """Return the factors of pitch and tempo in one pass: as it was, as an adult, and somewhere between."""
-    if settings.plain or not number:
+    if not number:
         return 1.0, 1.0
     chance = random.Random(f"{settings.seed}/{name}/{number}/voice")
     pitch = chance.uniform(0.68, 0.84) if number % 2 else chance.uniform(0.84, 1.08)
@@ -218,13 +216,10 @@ def _voice(name: str, number: int, settings: SpliceSettings) -> tuple[float, flo
 def _packed(clips: Sequence[Clip], split: str, settings: SpliceSettings) -> Iterator[list[_Take]]:
     """Yield the clips of every pass, in recordings of 26 to 29 s; the last of a pass may be shorter."""
     name = clips[0].row.speaker if clips else ""
-    spoken = load_language(settings.language)
     for number in range(settings.copies if split == "train" else _DEV_COPIES):
         pitch, tempo = _voice(name, number, settings)
         heard = [clip.voiced(pitch, tempo) for clip in clips]
-        sounds = (Heard(clip.samples, clip.phones) for clip in heard)
-        hesitations = None if settings.plain else Hesitations(sounds, spoken)
-        takes = [_take(clip, heard, number, settings, hesitations) for clip in heard]
+        takes = [_take(clip, heard, number, settings) for clip in heard]
         yield from _filled(random.Random(f"{settings.seed}/{name}/{number}").sample(takes, len(takes)))
 
 
@@ -242,13 +237,11 @@ def _filled(waiting: list[_Take]) -> Iterator[list[_Take]]:
         yield chosen
 
 
-def _take(
-    clip: Clip, others: Sequence[Clip], number: int, settings: SpliceSettings, hesitations: Hesitations | None
-) -> _Take:
+def _take(clip: Clip, others: Sequence[Clip], number: int, settings: SpliceSettings) -> _Take:
     """Draw one take of a clip; it depends on the seed, the clip and the number of the pass alone."""
     chance = random.Random(f"{settings.seed}/{clip.row.id}/{number}")
     table, spoken = language_table(settings.language), load_language(settings.language)
-    inserts = Splicer(clip, others, table, spoken, chance, hesitations).inserts()
+    inserts = Splicer(clip, others, table, spoken, chance).inserts()
     prompt = " ".join(clip.words)
     if coded_target(main_tier(said(clip, inserts))).fluent != prompt:
         inserts = []  # asrlsa itself would read something else than was meant
@@ -279,9 +272,7 @@ def _written(
         found.append(take.samples)
         place += len(take.samples) - (80 if len(found) > 1 else 0)
         utterances.append(_row(take, recording, split, start, settings.language))
-    samples = joined(found)
-    if not settings.plain:
-        samples = _recorded(samples, chance)
+    samples = _recorded(joined(found), chance)
     corpus.write_flac(folder / "audio" / f"{recording}.flac", samples)
     write_atomic(folder / "gold" / f"{recording}.cha", gold_of(utterances, recording, settings.language))
     return {"id": recording, "split": split, "duration": len(samples) / SAMPLE_RATE, "utterances": utterances}

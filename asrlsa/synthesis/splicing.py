@@ -20,7 +20,7 @@ from asrlsa.language.tables import LanguageTable
 from asrlsa.manifest import Row
 from asrlsa.speech.times import Phone, WordAligner
 from asrlsa.synthesis.cuts import FLOOR, frame_levels, noise, quiet_place, quietest
-from asrlsa.synthesis.hesitations import VOWELS, Hesitations, held, steady
+from asrlsa.synthesis.held_sounds import VOWELS, held, steady
 from asrlsa.synthesis.languages import SpokenLanguage
 from asrlsa.synthesis.sentences import Sentence
 from asrlsa.synthesis.sound import joined, level_of, resampled, stretched
@@ -32,20 +32,17 @@ __all__ = ["Clip", "Insert", "Part", "Splicer", "heard", "said", "word_spans"]
 _DISFLUENT: Final = 0.45  # share of the clips; the others are the hard negatives
 _TWICE: Final = 0.2  # share of those with two disfluencies, where there are words enough
 _KINDS: Final = {
-    "filler": 0.3,
-    "word": 0.2,
-    "phrase": 0.1,
-    "sound": 0.15,
+    "word": 0.36,
+    "phrase": 0.16,
+    "sound": 0.2,
     "broken": 0.04,
-    "retracing": 0.05,
-    "pause": 0.06,
+    "retracing": 0.06,
+    "pause": 0.08,
     "held": 0.1,
 }
-PLAIN_KINDS: Final = {"word": 0.3, "phrase": 0.15, "sound": 0.3, "broken": 0.06, "retracing": 0.06, "pause": 0.13}
-"""Without fillers and drawn-out vowels."""
-_HESITATING: Final = 0.3  # share of repeated words that have a filler before the word is said again
-_FIRST: Final = 0.3  # share of fillers before the first word
-_APART: Final = 0.7  # share of the others that come after a silence, not in one breath with the word before
+_OPENING: Final = 0.6  # share of repetitions that begin with a function word where there is one (Clark & Wasow 1998)
+_ONE_BREATH: Final = 0.5  # share of repetitions without a silence
+_SINGLE: Final = frozenset(("i", "a"))  # words of one letter; any other is a letter that is spelled
 _SHORTEST_WORD: Final = 60  # ms; what is shorter was most likely not said
 _STOPS: Final = frozenset("bdgkptcq")
 _DIGITS: Final = frozenset(("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "oh"))
@@ -68,6 +65,18 @@ class Clip:
     spans: tuple[Span, ...]
     samples: Samples
     phones: tuple[Phone, ...] = ()
+
+    def trimmed(self, before: int, after: int) -> Clip:
+        """Return the clip with at most so many ms before its first and after its last word."""
+        begin = max(0, self.spans[0].start - before)
+        end = self.spans[-1].end + after
+
+        def moved(span: Span) -> Span:
+            return Span(span.start - begin, span.end - begin)
+
+        phones = tuple(Phone(phone.name, moved(phone.span)) for phone in self.phones if phone.span.start >= begin)
+        samples = self.samples[begin * SAMPLES_PER_MS : end * SAMPLES_PER_MS]
+        return Clip(self.row, self.words, tuple(map(moved, self.spans)), samples, phones)
 
     def voiced(self, pitch: float, tempo: float) -> Clip:
         """Return the clip in another voice.
@@ -162,7 +171,6 @@ class Splicer:
         table: LanguageTable,
         spoken: SpokenLanguage,
         chance: random.Random,
-        hesitations: Hesitations | None = None,
     ) -> None:
         """Prepare.
 
@@ -172,10 +180,7 @@ class Splicer:
             table: Which words are doubled in fluent speech.
             spoken: Which letters begin a word.
             chance: Where the draws come from.
-            hesitations: Fillers of the same speaker; without them there are no fillers and no drawn-out vowels.
         """
-        self.hesitations = hesitations
-        self.kinds = PLAIN_KINDS if hesitations is None else _KINDS
         self.clip, self.table, self.spoken, self.chance = clip, table, spoken, chance
         self.others = [other for other in others if other.words != clip.words]
         self.free = [True] * len(clip.words)
@@ -185,13 +190,12 @@ class Splicer:
         if self.chance.random() >= _DISFLUENT:
             return []
         count = 2 if len(self.clip.words) >= 5 and self.chance.random() < _TWICE else 1
-        found = [made for _ in range(count) if (made := self.insert(dict(self.kinds))) is not None]
+        found = [made for _ in range(count) if (made := self.insert(dict(_KINDS))) is not None]
         return sorted(found, key=lambda one: one.before)
 
     def insert(self, weights: dict[str, float]) -> Insert | None:
         """Return a disfluency of a kind drawn by weight from those that are possible, or None."""
         makers: Mapping[str, Callable[[int], Insert | None]] = {
-            "filler": self._filler,
             "word": lambda i: self._repeated(i, 1),
             "phrase": lambda i: self._repeated(i, 2 if self.chance.random() < 0.65 else 3),
             "sound": self._sound,
@@ -213,28 +217,9 @@ class Splicer:
         """Return the words before which there is room, in the order in which they are tried."""
         places = [i for i, free in enumerate(self.free) if free]
         drawn = self.chance.sample(places, len(places))
-        if kind == "filler" and self.free[0] and self.chance.random() < _FIRST:
-            drawn.remove(0)
-            drawn.insert(0, 0)
+        if kind in ("word", "phrase") and self.chance.random() < _OPENING:
+            drawn.sort(key=lambda i: self.clip.words[i].lower() not in self.table.closed)
         return drawn
-
-    def _filler(self, i: int) -> Insert | None:
-        part = self._hesitation(1000)
-        if part is None:
-            return None
-        silence = Part(part.samples[:0], self._gap(80, 700))
-        return self._made(i, "filler", [silence, part] if i and self.chance.random() < _APART else [part])
-
-    def _hesitation(self, longest: int) -> Part | None:
-        """Return a filler at about the level of the clip, with up to ``longest`` ms after it."""
-        found = self.hesitations.filler(self.chance) if self.hesitations is not None else None
-        if found is None:
-            return None
-        text, sound = found
-        louder = 10 ** (self.chance.uniform(-7, 0) / 20) * level_of(self.clip.samples) / max(1e-6, level_of(sound))
-        gain = min(louder, 0.99 / max(1e-6, float(np.abs(sound).max())))
-        gap = self._gap(100, longest) if self.chance.random() < 0.7 else self._gap(15, 60)
-        return Part(np.asarray(sound * np.float32(gain), dtype=np.float32), gap, (Piece("filler", text),))
 
     def _made(self, i: int, kind: str, parts: Iterable[Part], length: int = 1) -> Insert:
         """Return the insert; the words that it stands between can't have another one."""
@@ -251,19 +236,17 @@ class Splicer:
         if around & set(unit) or unit in self.table.doubles.phrases:
             return None  # said twice in the prompt already, or fluent when said twice
         sound = self.clip.samples[_begin(self.clip, i) : _end(self.clip, i + length - 1)]
-        if len(sound) < 100 * SAMPLES_PER_MS:
+        if len(sound) < _SHORTEST_WORD * SAMPLES_PER_MS:
             return None
         pieces = tuple(Piece("word", word) for word in words[i : i + length])
         copies = 2 if self.chance.random() < 0.15 else 1
-        parts = [Part(self._varied(sound), self._gap(0, 350), pieces, "[/]") for _ in range(copies)]
-        if self.chance.random() < _HESITATING and (filler := self._hesitation(500)) is not None:
-            parts.append(filler)
+        parts = [Part(self._again(sound), self._between(), pieces, "[/]") for _ in range(copies)]
         return self._made(i, "word" if length == 1 else "phrase", parts, length)
 
     def _repeats(self, word: str) -> bool:
         doubles = self.table.doubles
         fluent = word in doubles.fluent or word in doubles.emphatic or word in doubles.timed
-        return len(word) > 1 and word not in _DIGITS and not fluent
+        return (len(word) > 1 or word in _SINGLE) and word not in _DIGITS and not fluent
 
     def _sound(self, i: int) -> Insert | None:
         found = self._fragment(self.clip, i)
@@ -356,6 +339,13 @@ class Splicer:
     def _gap(self, low: int, high: int) -> int:
         return self.chance.randint(low, high)
 
+    def _between(self) -> int:
+        return self._gap(0, 50) if self.chance.random() < _ONE_BREATH else self._gap(50, 500)
+
+    def _again(self, sound: Samples) -> Samples:
+        """Return a word or phrase as another try at it: at another level and pitch, mostly faster."""
+        return stretched(self._varied(sound), self.chance.uniform(0.7, 1.1))
+
     def _varied(self, sound: Samples) -> Samples:
         """Change level and speed a little, as two tries at one word differ."""
         gain = 10 ** (self.chance.uniform(-2, 2) / 20)
@@ -411,7 +401,5 @@ def said(clip: Clip, inserts: Sequence[Insert]) -> Spoken:
         pieces.append(Piece("word", word, pause=after))
     sentence = Sentence(clip.words, frozenset(), ".", (), "", "read")
     events = Counter(insert.kind for insert in inserts)
-    if fillers := sum(piece.kind == "filler" for piece in pieces):
-        events["filler"] = fillers  # a repeated word may have one too
     kind = "read" if inserts else "fluent"
     return Spoken(tuple(pieces), tuple(groups), ".", kind, dict(sorted(events.items())), sentence)

@@ -8,10 +8,10 @@ Each step can be run alone, and what is there is not made again, so the same com
 - corpus: WORK/corpus (disfluent synthetic speech, ``corpus.py``), WORK/spliced (the children of DATA/child_read whose
   split is train, made disfluent with scissors, ``splice.py``), WORK/meetings (DATA/synthetic, split train), and
   WORK/data, which joins them. What is absent from DATA is said and left out.
-- train: ``asrlsa finetune lora.toml`` (``s2lora.toml`` with ``--methods``) for each model, in two rounds (`ROUNDS`):
+- train: ``asrlsa finetune lora.toml`` (``s2lora.toml`` with ``--methods``) for each model, in three rounds (`ROUNDS`):
   the first, in WORK/MODEL-METHOD-first, learns from the first 260 recordings of the corpus and from the other data; the
-  second, in WORK/MODEL-METHOD, goes on from there with everything, at a lower rate. So training may begin while the
-  corpus grows.
+  second, in WORK/MODEL-METHOD-second, goes on from there with everything, at a lower rate; the third, in
+  WORK/MODEL-METHOD, with less of the corpus. So training may begin while the corpus grows.
 - choose: the strength, on dev data alone (``calibrate.py``).
 - evaluate: figures of every system on every group (``evaluate.py``) into results/LANGUAGE.
 - ablate: tiny.en without one ingredient after the other, shorter, into results/ablation/.
@@ -66,7 +66,8 @@ class Round(NamedTuple):
 
 ROUNDS: Final = (
     Round("-first", range(260)),
-    Round("", range(1_000_000), thin=3, steps=140, slower=0.6),
+    Round("-second", range(1_000_000), thin=3, steps=140, slower=0.6),
+    Round("", range(110), thin=3, steps=110, slower=0.6),  # half of it real speech, made disfluent by splicing
 )
 ELSEWHERE: Final = (Round("", range(1_000_000), steps=45),)  # languages other than English, with half an hour
 # Each ablation: what is said to asrlsa finetune, and which rows are left out.
@@ -139,7 +140,7 @@ class Run:
             *("--minutes", given.minutes, "--language", given.language, "--jobs", given.jobs, *engine),
         )
         if self.english and self._there("child_read"):
-            self._timed("spliced", HERE / "splice.py", self.data / "child_read", work / "spliced", "--plain")
+            self._timed("spliced", HERE / "splice.py", self.data / "child_read", work / "spliced")
         if self.english and self._there("synthetic") and not (work / "meetings" / "train.jsonl").exists():
             manifest = self.data / "synthetic" / "manifest.jsonl"
             self._asrlsa("prepare", manifest, "-o", work / "meetings", "--split", "source", "--text", "both", "-q")

@@ -20,7 +20,7 @@ from asrlsa.speech.times import Phone, WordAligner
 from asrlsa.synthesis import splice_corpus, splicing
 from asrlsa.synthesis.corpus import write_flac
 from asrlsa.synthesis.cuts import noise, quiet_place, quietest
-from asrlsa.synthesis.hesitations import Heard, Hesitations
+from asrlsa.synthesis.held_sounds import steady
 from asrlsa.synthesis.languages import load_language
 from asrlsa.synthesis.splice_corpus import SpliceSettings, dev_speakers, make_spliced, train_rows
 from asrlsa.synthesis.splicing import Clip, Splicer, heard, said, word_spans
@@ -68,11 +68,8 @@ def phones_of(spans):
 CLIPS = [clip_of(text, str(i)) for i, text in enumerate(SENTENCES)]
 
 
-VOICE = Hesitations([Heard(clip.samples, clip.phones) for clip in CLIPS], load_language("eng"))
-
-
-def splicer(clip, seed, voice=VOICE):
-    return Splicer(clip, CLIPS, language_table("eng"), load_language("eng"), random.Random(seed), voice)
+def splicer(clip, seed):
+    return Splicer(clip, CLIPS, language_table("eng"), load_language("eng"), random.Random(seed))
 
 
 def draws(seeds=60, weights=splicing._KINDS):
@@ -101,12 +98,12 @@ def test_the_sound_is_as_long_as_what_is_in_it(kind):
 @pytest.mark.parametrize("kind", splicing._KINDS)
 def test_chat_reads_as_the_kind_that_was_put_in_and_means_the_prompt(kind):
     repeated = {"word": "word_repetition", "phrase": "phrase_repetition"}
-    events = repeated | {"filler": "filled_pause", "sound": "fragment", "broken": "fragment", "held": "prolongation"}
+    events = repeated | {"sound": "fragment", "broken": "fragment", "held": "prolongation"}
     for clip, made in draws(weights={kind: 1.0}):
         target = coded_target(main_tier(said(clip, [made])))
         assert target.fluent == " ".join(clip.words)
         assert target.events[events.get(kind, kind)] >= 1
-        assert {key for key, n in target.events.items() if n} <= {events.get(kind, kind), "pause", "filled_pause"}
+        assert {key for key, n in target.events.items() if n} <= {events.get(kind, kind), "pause"}
         assert target.sentence[0].isupper()
         assert target.sentence[-1] == "."
 
@@ -120,7 +117,6 @@ def test_what_is_written():
     assert "&+" in written["sound"]
     assert "[//]" in written["retracing"]
     assert ": " in written["held"]
-    assert "&-" in written["filler"]
     for _, made in draws(weights={"pause": 1.0}):
         text = main_tier(said(clip_of("the farmer washed the dirty carrots"), [made]))
         assert ("(.)" in text) == (made.parts[0].gap + GAP < 1000)
@@ -129,8 +125,42 @@ def test_what_is_written():
 def test_words_that_may_be_said_twice_are_not_repeated():
     for clip, made in draws(weights={"word": 0.5, "phrase": 0.5}):
         words = {piece.text for part in made.parts for piece in part.pieces}
-        assert not words & {"no", "please", "stop", "two", "five", "nine", "seven", "I", "a", "big"}, clip.words
+        assert not words & {"no", "please", "stop", "two", "five", "nine", "seven", "big"}, clip.words
     assert all(splicer(CLIPS[4], seed).insert({"word": 0.5, "phrase": 0.5}) is None for seed in range(20))
+
+
+def test_repetitions_are_those_of_function_words_above_all():
+    clip = clip_of("mary gave I seven tomatoes to peter b")
+    words = Counter(splicer(clip, seed).insert({"word": 1.0}).parts[0].pieces[0].text for seed in range(300))
+    assert "b" not in words  # a letter that is spelled
+    assert words["I"] > 30
+    assert 0.5 < (words["I"] + words["to"]) / words.total() < 0.9
+
+
+def test_a_word_that_is_said_again_differs_and_often_follows_at_once():
+    gaps = []
+    for _, made in draws(weights={"word": 1.0}):
+        part = made.parts[0]
+        gaps.append(part.gap)
+        assert 0.6 < len(part.samples) / SAMPLES_PER_MS / WORD < 1.35  # a cut may lie 25 ms beside the word
+    assert 0.3 < np.mean(np.array(gaps) <= 50) < 0.7
+    assert max(gaps) <= 500
+
+
+def test_what_is_trimmed_keeps_its_words_and_sounds():
+    clip = CLIPS[0]
+    short = clip.trimmed(150, 250)
+    assert len(short.samples) == (150 + clip.spans[-1].end - clip.spans[0].start + 250) * SAMPLES_PER_MS
+    for a, b in zip(clip.spans, short.spans, strict=True):
+        assert (
+            short.samples[b.start * SAMPLES_PER_MS : b.end * SAMPLES_PER_MS]
+            == clip.samples[a.start * SAMPLES_PER_MS : a.end * SAMPLES_PER_MS]
+        ).all()
+    assert [phone.name for phone in short.phones] == [phone.name for phone in clip.phones]
+    assert short.phones[0].span == Span(150, 350)
+    whole = clip.trimmed(10_000, 10_000)
+    assert len(whole.samples) == len(clip.samples)
+    assert whole.spans == clip.spans
 
 
 def test_fragments_are_the_first_letters_of_words_with_a_consonant():
@@ -306,32 +336,13 @@ def test_real_clips(shared_data, tmp_path):
         assert check_chat(path.read_text(), path.stem) == []
 
 
-def test_fillers_are_made_of_the_speakers_own_sounds():
-    chance = random.Random(3)
-    texts, lengths = Counter(), []
-    for _ in range(200):
-        text, sound = VOICE.filler(chance)
-        texts[text] += 1
-        lengths.append(len(sound) / SAMPLE_RATE)
-        assert 0.1 < lengths[-1] < 1.4
-        assert abs(sound[0]) < 0.01 > abs(sound[-1])
-        assert np.isfinite(sound).all()
-        # The tones lie between 200 and 450 Hz; the pitch of a filler may fall to 0.78 of that.
-        spectrum = np.abs(np.fft.rfft(sound))
-        assert 150 < np.argmax(spectrum) * SAMPLE_RATE / len(sound) < 480
-    assert set(texts) == {"um", "uh", "mm"}  # there is no ER and no AA
-    assert texts["um"] > 50 < texts["uh"]
-    assert 0.3 < np.median(lengths) < 0.5
-
-
-def test_no_filler_is_made_of_what_is_short_or_not_voiced():
+def test_only_long_and_voiced_sounds_can_be_held():
     noise_ = np.random.default_rng(0).standard_normal(16000).astype(np.float32)
-    spoken = load_language("eng")
-    assert Hesitations([Heard(noise_, (Phone("AH", Span(0, 500)),))], spoken).filler(random.Random(0)) is None
-    short = tuple(Phone("AH", Span(p.span.start, p.span.start + 60)) for p in CLIPS[0].phones)
-    assert Hesitations([Heard(CLIPS[0].samples, short)], spoken).filler(random.Random(0)) is None
-    vowels = tuple(p for p in CLIPS[0].phones if p.name == "AH")
-    assert [one.text for one in Hesitations([Heard(CLIPS[0].samples, vowels)], spoken).fillers] == ["uh"]
+    assert steady(noise_, Phone("AH", Span(0, 500))) is None
+    vowel = next(phone for phone in CLIPS[0].phones if phone.name == "AH")
+    assert steady(CLIPS[0].samples, vowel) is not None
+    short = Phone("AH", Span(vowel.span.start, vowel.span.start + 60))
+    assert steady(CLIPS[0].samples, short) is None
 
 
 def test_a_drawn_out_vowel_is_no_filler_and_its_text_is_the_word():
@@ -342,18 +353,6 @@ def test_a_drawn_out_vowel_is_no_filler_and_its_text_is_the_word():
         # It goes on inside the word, before its vowel ends.
         before = clip.spans[made.before - 1]
         assert before.start < made.at / SAMPLES_PER_MS < before.end
-
-
-def test_without_hesitations_no_filler_is_put_in():
-    for seed in range(40):
-        for made in splicer(CLIPS[0], seed, None).inserts():
-            assert "&-" not in main_tier(said(CLIPS[0], [made]))
-
-
-def test_a_word_may_be_said_again_after_a_filler():
-    texts = [main_tier(said(clip, [made])) for clip, made in draws(weights={"word": 1.0})]
-    both = [text for text in texts if "[/] &-" in text or "[/] (.) &-" in text]
-    assert 0.1 < len(both) / len(texts) < 0.5
 
 
 @pytest.mark.parametrize(("pitch", "tempo"), [(0.75, 1.2), (1.08, 1.0), (0.7, 1.3)])
@@ -403,15 +402,3 @@ def test_phones_of_real_clips_lie_in_their_words(shared_data):
     assert WordAligner("spa").phones(samples, words) is None
 
 
-def test_plain_recordings_have_no_fillers_and_no_other_voices(data, tmp_path):
-    made = make_spliced(data, tmp_path / "out", SpliceSettings(plain=True))
-    rows = [json.loads(line) for line in (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()]
-    assert not any("&-" in row["chat"] or ":" in row["chat"] for row in rows)
-    assert made["settings"]["plain"] is True
-    fluent = [row for row in rows if not row["events"]]
-    longest = max(row["end"] - row["start"] for row in fluent)
-    with_voices = make_spliced(data, tmp_path / "voices", SpliceSettings())
-    assert {"filler", "held"} & set(with_voices["splits"]["train"])
-    rows = [json.loads(line) for line in (tmp_path / "voices" / "manifest.jsonl").read_text().splitlines()]
-    others = [row["end"] - row["start"] for row in rows if not row["events"]]
-    assert min(others) < min(row["end"] - row["start"] for row in fluent) < longest + 0.1
