@@ -37,7 +37,7 @@ __all__ = ["SpliceSettings", "make_spliced"]
 _VERSION: Final = 4  # of the draws: another number is another result
 _LONGEST: Final = 29 * SAMPLE_RATE  # of a recording: a window of Whisper, with room
 _ENOUGH: Final = 26 * SAMPLE_RATE
-_DEV_COPIES: Final = 2  # as it was, and as an adult
+_DEV_COPIES: Final = 2  # where voices vary: as it was, and as an adult
 _MARGINS: Final = (200, 300)  # ms of a clip that stay before and after its speech: more teaches nothing
 _NOISY: Final = 0.3  # share of the recordings with more noise
 _SNR: Final = (6.0, 25.0)  # dB
@@ -53,11 +53,14 @@ class SpliceSettings:
         language: ISO 639-3 code.
         seed: Of every draw.
         copies: Times that each clip is used for train.
+        varied: Words are said again as people do it; drawn-out vowels, adult voices, noise and telephone; no silence
+            before and after the words of a clip.
     """
 
     language: str = "eng"
     seed: int = 0
-    copies: int = 4
+    copies: int = 3
+    varied: bool = False
 
     def __post_init__(self) -> None:
         """Check every value.
@@ -178,8 +181,11 @@ def _clips(
         elif len(samples) > _LONGEST // 2:
             skipped["length"] += 1
         else:
-            phones = aligner.phones(samples, words) or ()
-            yield Clip(row, words, spans, samples, tuple(phone for word in phones for phone in word)).trimmed(*_MARGINS)
+            if settings.varied:  # phones are only for vowels that are drawn out
+                phones = tuple(phone for word in aligner.phones(samples, words) or () for phone in word)
+                yield Clip(row, words, spans, samples, phones).trimmed(*_MARGINS)
+            else:
+                yield Clip(row, words, spans, samples)
 
 
 def _capital(word: str, table: LanguageTable) -> str:
@@ -206,7 +212,7 @@ class _Take:
 
 def _voice(name: str, number: int, settings: SpliceSettings) -> tuple[float, float]:
     """Return the factors of pitch and tempo in one pass: as it was, as an adult, and somewhere between."""
-    if not number:
+    if not settings.varied or not number:
         return 1.0, 1.0
     chance = random.Random(f"{settings.seed}/{name}/{number}/voice")
     pitch = chance.uniform(0.68, 0.84) if number % 2 else chance.uniform(0.84, 1.08)
@@ -216,7 +222,8 @@ def _voice(name: str, number: int, settings: SpliceSettings) -> tuple[float, flo
 def _packed(clips: Sequence[Clip], split: str, settings: SpliceSettings) -> Iterator[list[_Take]]:
     """Yield the clips of every pass, in recordings of 26 to 29 s; the last of a pass may be shorter."""
     name = clips[0].row.speaker if clips else ""
-    for number in range(settings.copies if split == "train" else _DEV_COPIES):
+    dev = _DEV_COPIES if settings.varied else 1
+    for number in range(settings.copies if split == "train" else dev):
         pitch, tempo = _voice(name, number, settings)
         heard = [clip.voiced(pitch, tempo) for clip in clips]
         takes = [_take(clip, heard, number, settings) for clip in heard]
@@ -241,7 +248,7 @@ def _take(clip: Clip, others: Sequence[Clip], number: int, settings: SpliceSetti
     """Draw one take of a clip; it depends on the seed, the clip and the number of the pass alone."""
     chance = random.Random(f"{settings.seed}/{clip.row.id}/{number}")
     table, spoken = language_table(settings.language), load_language(settings.language)
-    inserts = Splicer(clip, others, table, spoken, chance).inserts()
+    inserts = Splicer(clip, others, table, spoken, chance, settings.varied).inserts()
     prompt = " ".join(clip.words)
     if coded_target(main_tier(said(clip, inserts))).fluent != prompt:
         inserts = []  # asrlsa itself would read something else than was meant
@@ -272,7 +279,9 @@ def _written(
         found.append(take.samples)
         place += len(take.samples) - (80 if len(found) > 1 else 0)
         utterances.append(_row(take, recording, split, start, settings.language))
-    samples = _recorded(joined(found), chance)
+    samples = joined(found)
+    if settings.varied:
+        samples = _recorded(samples, chance)
     corpus.write_flac(folder / "audio" / f"{recording}.flac", samples)
     write_atomic(folder / "gold" / f"{recording}.cha", gold_of(utterances, recording, settings.language))
     return {"id": recording, "split": split, "duration": len(samples) / SAMPLE_RATE, "utterances": utterances}

@@ -31,7 +31,8 @@ __all__ = ["Clip", "Insert", "Part", "Splicer", "heard", "said", "word_spans"]
 
 _DISFLUENT: Final = 0.45  # share of the clips; the others are the hard negatives
 _TWICE: Final = 0.2  # share of those with two disfluencies, where there are words enough
-_KINDS: Final = {
+KINDS: Final = {"word": 0.3, "phrase": 0.15, "sound": 0.3, "broken": 0.06, "retracing": 0.06, "pause": 0.13}
+VARIED_KINDS: Final = {
     "word": 0.36,
     "phrase": 0.16,
     "sound": 0.2,
@@ -171,6 +172,7 @@ class Splicer:
         table: LanguageTable,
         spoken: SpokenLanguage,
         chance: random.Random,
+        varied: bool = False,
     ) -> None:
         """Prepare.
 
@@ -180,8 +182,9 @@ class Splicer:
             table: Which words are doubled in fluent speech.
             spoken: Which letters begin a word.
             chance: Where the draws come from.
+            varied: Words are said again as people do it, and vowels are drawn out.
         """
-        self.clip, self.table, self.spoken, self.chance = clip, table, spoken, chance
+        self.clip, self.table, self.spoken, self.chance, self.varied = clip, table, spoken, chance, varied
         self.others = [other for other in others if other.words != clip.words]
         self.free = [True] * len(clip.words)
 
@@ -190,7 +193,11 @@ class Splicer:
         if self.chance.random() >= _DISFLUENT:
             return []
         count = 2 if len(self.clip.words) >= 5 and self.chance.random() < _TWICE else 1
-        found = [made for _ in range(count) if (made := self.insert(dict(_KINDS))) is not None]
+        found = [
+            made
+            for _ in range(count)
+            if (made := self.insert(dict(VARIED_KINDS if self.varied else KINDS))) is not None
+        ]
         return sorted(found, key=lambda one: one.before)
 
     def insert(self, weights: dict[str, float]) -> Insert | None:
@@ -217,7 +224,7 @@ class Splicer:
         """Return the words before which there is room, in the order in which they are tried."""
         places = [i for i, free in enumerate(self.free) if free]
         drawn = self.chance.sample(places, len(places))
-        if kind in ("word", "phrase") and self.chance.random() < _OPENING:
+        if self.varied and kind in ("word", "phrase") and self.chance.random() < _OPENING:
             drawn.sort(key=lambda i: self.clip.words[i].lower() not in self.table.closed)
         return drawn
 
@@ -240,13 +247,14 @@ class Splicer:
             return None
         pieces = tuple(Piece("word", word) for word in words[i : i + length])
         copies = 2 if self.chance.random() < 0.15 else 1
-        parts = [Part(self._again(sound), self._between(), pieces, "[/]") for _ in range(copies)]
+        parts = [Part(*self._again(sound), pieces, "[/]") for _ in range(copies)]
         return self._made(i, "word" if length == 1 else "phrase", parts, length)
 
     def _repeats(self, word: str) -> bool:
         doubles = self.table.doubles
         fluent = word in doubles.fluent or word in doubles.emphatic or word in doubles.timed
-        return (len(word) > 1 or word in _SINGLE) and word not in _DIGITS and not fluent
+        single = len(word) == 1 and not (self.varied and word in _SINGLE)
+        return not single and word not in _DIGITS and not fluent
 
     def _sound(self, i: int) -> Insert | None:
         found = self._fragment(self.clip, i)
@@ -339,12 +347,12 @@ class Splicer:
     def _gap(self, low: int, high: int) -> int:
         return self.chance.randint(low, high)
 
-    def _between(self) -> int:
-        return self._gap(0, 50) if self.chance.random() < _ONE_BREATH else self._gap(50, 500)
-
-    def _again(self, sound: Samples) -> Samples:
-        """Return a word or phrase as another try at it: at another level and pitch, mostly faster."""
-        return stretched(self._varied(sound), self.chance.uniform(0.7, 1.1))
+    def _again(self, sound: Samples) -> tuple[Samples, int]:
+        """Return a word or phrase as another try at it, and the ms after it."""
+        if not self.varied:
+            return self._varied(sound), self._gap(0, 350)
+        faster = stretched(self._varied(sound), self.chance.uniform(0.7, 1.1))
+        return faster, self._gap(0, 50) if self.chance.random() < _ONE_BREATH else self._gap(50, 500)
 
     def _varied(self, sound: Samples) -> Samples:
         """Change level and speed a little, as two tries at one word differ."""

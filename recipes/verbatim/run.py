@@ -8,10 +8,10 @@ Each step can be run alone, and what is there is not made again, so the same com
 - corpus: WORK/corpus (disfluent synthetic speech, ``corpus.py``), WORK/spliced (the children of DATA/child_read whose
   split is train, made disfluent with scissors, ``splice.py``), WORK/meetings (DATA/synthetic, split train), and
   WORK/data, which joins them. What is absent from DATA is said and left out.
-- train: ``asrlsa finetune lora.toml`` (``s2lora.toml`` with ``--methods``) for each model, in three rounds (`ROUNDS`):
+- train: ``asrlsa finetune lora.toml`` (``s2lora.toml`` with ``--methods``) for each model, in two rounds (`ROUNDS`):
   the first, in WORK/MODEL-METHOD-first, learns from the first 260 recordings of the corpus and from the other data; the
-  second, in WORK/MODEL-METHOD-second, goes on from there with everything, at a lower rate; the third, in
-  WORK/MODEL-METHOD, with less of the corpus. So training may begin while the corpus grows.
+  second, in WORK/MODEL-METHOD, goes on from there with everything, at a lower rate. So training may begin while the
+  corpus grows.
 - choose: the strength, on dev data alone (``calibrate.py``).
 - evaluate: figures of every system on every group (``evaluate.py``) into results/LANGUAGE.
 - ablate: tiny.en without one ingredient after the other, shorter, into results/ablation/.
@@ -66,8 +66,7 @@ class Round(NamedTuple):
 
 ROUNDS: Final = (
     Round("-first", range(260)),
-    Round("-second", range(1_000_000), thin=3, steps=140, slower=0.6),
-    Round("", range(110), thin=3, steps=110, slower=0.6),  # half of it real speech, made disfluent by splicing
+    Round("", range(1_000_000), thin=3, steps=140, slower=0.6),
 )
 ELSEWHERE: Final = (Round("", range(1_000_000), steps=45),)  # languages other than English, with half an hour
 # Each ablation: what is said to asrlsa finetune, and which rows are left out.

@@ -23,8 +23,13 @@ def main() -> int:
     parser.add_argument("data", type=Path, metavar="DATA", help="folder with manifest.jsonl and its recordings")
     parser.add_argument("out", type=Path, metavar="OUT", help="where the result is written")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--copies", type=int, default=4, help="times that each clip is used for train (4)")
+    parser.add_argument("--copies", type=int, default=3, help="times that each clip is used for train (3)")
     parser.add_argument("--language", default="eng", help="ISO 639-3 code of a language file (eng)")
+    parser.add_argument(
+        "--varied",
+        action="store_true",
+        help="fast repetitions of function words, drawn-out vowels, adult voices, noise, telephone",
+    )
     given = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -33,7 +38,7 @@ def main() -> int:
 
     begin = time.monotonic()
     try:
-        settings = SpliceSettings(given.language, given.seed, given.copies)
+        settings = SpliceSettings(given.language, given.seed, given.copies, given.varied)
         made = make_spliced(given.data, given.out, settings, lambda line: print(line, flush=True))
     except AsrlsaError as error:
         print(f"splice.py: {error}", file=sys.stderr)

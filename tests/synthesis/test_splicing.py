@@ -68,11 +68,11 @@ def phones_of(spans):
 CLIPS = [clip_of(text, str(i)) for i, text in enumerate(SENTENCES)]
 
 
-def splicer(clip, seed):
-    return Splicer(clip, CLIPS, language_table("eng"), load_language("eng"), random.Random(seed))
+def splicer(clip, seed, varied=True):
+    return Splicer(clip, CLIPS, language_table("eng"), load_language("eng"), random.Random(seed), varied)
 
 
-def draws(seeds=60, weights=splicing._KINDS):
+def draws(seeds=60, weights=splicing.VARIED_KINDS):
     for clip in CLIPS:
         for seed in range(seeds):
             made = splicer(clip, seed).insert(dict(weights))
@@ -80,7 +80,7 @@ def draws(seeds=60, weights=splicing._KINDS):
                 yield clip, made
 
 
-@pytest.mark.parametrize("kind", splicing._KINDS)
+@pytest.mark.parametrize("kind", splicing.VARIED_KINDS)
 def test_the_sound_is_as_long_as_what_is_in_it(kind):
     found = 0
     for clip, made in draws(weights={kind: 1.0}):
@@ -95,7 +95,7 @@ def test_the_sound_is_as_long_as_what_is_in_it(kind):
     assert found > 20
 
 
-@pytest.mark.parametrize("kind", splicing._KINDS)
+@pytest.mark.parametrize("kind", splicing.VARIED_KINDS)
 def test_chat_reads_as_the_kind_that_was_put_in_and_means_the_prompt(kind):
     repeated = {"word": "word_repetition", "phrase": "phrase_repetition"}
     events = repeated | {"sound": "fragment", "broken": "fragment", "held": "prolongation"}
@@ -111,7 +111,7 @@ def test_chat_reads_as_the_kind_that_was_put_in_and_means_the_prompt(kind):
 def test_what_is_written():
     clip = CLIPS[0]
     written = {made.kind: main_tier(said(clip, [made])) for c, made in draws(150) if c is clip}
-    assert set(written) == set(splicing._KINDS)
+    assert set(written) == set(splicing.VARIED_KINDS)
     assert "[/]" in written["word"]
     assert "<" in written["phrase"]
     assert "&+" in written["sound"]
@@ -135,6 +135,19 @@ def test_repetitions_are_those_of_function_words_above_all():
     assert "b" not in words  # a letter that is spelled
     assert words["I"] > 30
     assert 0.5 < (words["I"] + words["to"]) / words.total() < 0.9
+
+
+def test_without_variety_nothing_is_drawn_out_and_no_single_letter_is_repeated():
+    kinds = Counter()
+    for seed in range(300):
+        for clip in CLIPS:
+            for made in splicer(clip, seed, False).inserts():
+                kinds[made.kind] += 1
+                if made.kind == "word":
+                    assert made.parts[0].pieces[0].text not in ("I", "a")
+                    assert made.parts[0].gap <= 350
+                    assert 0.9 < len(made.parts[0].samples) / SAMPLES_PER_MS / WORD < 1.2
+    assert set(kinds) == set(splicing.KINDS)
 
 
 def test_a_word_that_is_said_again_differs_and_often_follows_at_once():
@@ -257,7 +270,7 @@ def test_a_folder_is_made_of_train_alone_and_the_same_each_time(data, tmp_path):
     by_split = {split: {row["speaker"] for row in rows if row["split"] == split} for split in ("train", "dev")}
     assert by_split["train"] | by_split["dev"] == {f"s{n}" for n in range(1, 9)}
     assert len(by_split["dev"]) == 1
-    assert Counter(row["split"] for row in rows) == {"train": 3 * 7 * 6, "dev": 2 * 6}
+    assert Counter(row["split"] for row in rows) == {"train": 3 * 7 * 6, "dev": 6}
     for row in rows:
         prompt = coded_target(row["chat"]).fluent
         assert prompt.lower() in {text.lower() for text in SENTENCES}
@@ -369,9 +382,22 @@ def test_another_voice_is_lower_and_its_words_stay_where_they_are_heard(pitch, t
         assert tone == pytest.approx((200 + 50 * i) * pitch, rel=0.06)
 
 
+def test_varied_recordings_have_other_voices_and_less_silence(data, tmp_path):
+    lengths = {}
+    for varied in (False, True):
+        made = make_spliced(data, tmp_path / str(varied), SpliceSettings(varied=varied))
+        assert made["settings"]["varied"] is varied
+        lines = (tmp_path / str(varied) / "manifest.jsonl").read_text().splitlines()
+        rows = [json.loads(line) for line in lines]
+        assert any(": " in row["chat"] for row in rows) is varied
+        lengths[varied] = [row["end"] - row["start"] for row in rows if not row["events"]]
+        assert Counter(row["split"] for row in rows)["dev"] == (12 if varied else 6)
+    assert min(lengths[True]) < min(lengths[False])  # adult voices are faster
+
+
 def test_a_recording_has_one_voice_and_no_clip_twice(data, tmp_path):
     out = tmp_path / "out"
-    make_spliced(data, out, SpliceSettings())
+    make_spliced(data, out, SpliceSettings(varied=True))
     recordings = {}
     for line in (out / "manifest.jsonl").read_text().splitlines():
         row = json.loads(line)
@@ -400,5 +426,3 @@ def test_phones_of_real_clips_lie_in_their_words(shared_data):
     assert found >= 3
     assert aligner.phones(np.zeros(3200, np.float32), ["some", "very", "long", "sentence"]) is None
     assert WordAligner("spa").phones(samples, words) is None
-
-
