@@ -1,5 +1,6 @@
 """Little memory: the windows are heard again as they were, the transcript is the same, the target is met."""
 
+import os
 import runpy
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from asrlsa.config import TranscribeOptions
 from asrlsa.errors import ConfigError
 from asrlsa.speech.low_memory import cut_again
+from asrlsa.speech.memory import hold_little
 from asrlsa.speech.recognise import Source, _Item, make_windower
 from asrlsa.speech.windows import SAMPLES_PER_MS, Window
 from asrlsa.types import Span
@@ -83,3 +85,12 @@ def test_tiny_stays_below_250_mb_on_one_core(tmp_path):
     run = edge["transcribed"](model, "tiny.en", ROOT / "samples" / "sandwich.mp3", options, limit)
     assert run.code == 0
     assert run.peak < limit
+
+
+def test_low_memory_does_without_mkl_unless_the_environment_says_otherwise(monkeypatch):
+    for before, after in (("", "0"), ("1", "1")):
+        monkeypatch.setenv("CT2_USE_MKL", before)
+        if not before:
+            monkeypatch.delenv("CT2_USE_MKL")
+        hold_little()
+        assert os.environ["CT2_USE_MKL"] == after
