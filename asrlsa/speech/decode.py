@@ -54,7 +54,7 @@ class DecodingOptions:
         least_fragment_confidence: Fragments of less confidence than this are not written.
         filler_margin: Greedy search writes a filler where its token is more probable than all fillers together by a
             factor of at most e to this power; below 0 it is left alone. See `asrlsa.speech.near_misses`.
-        repetition_margin: The same for the last word once more; 0 leaves the search alone.
+        repetition_margin: The same for the last word or two once more; 0 leaves the search alone.
     """
 
     beam_size: int = 1

@@ -84,8 +84,8 @@ def hold_little() -> None:
     """Ask the C library for one heap, and to give every block of 128 KiB or more back to the system once it is free.
 
     glibc stops doing so by itself for sizes that were freed once: fewer calls, and tens of MB that are held for later.
-    CTranslate2, if it is not loaded yet, is asked to do without MKL, whose buffers on Intel processors take 15 MB for
-    an eighth of the time; what CT2_USE_MKL says already stays.
+    CTranslate2, if it is not loaded yet, is asked to do without MKL, whose buffers on Intel processors take
+    15 MB; what CT2_USE_MKL says already stays.
     """
     os.environ.setdefault("CT2_USE_MKL", "0")
     libc = _glibc()

@@ -119,8 +119,10 @@ class NearMisses:
         return self._fillers[int(each.argmax())]
 
     def _missed_copy(self, tokens: Sequence[int], place: int, row: Row) -> int | None:
+        if not self._repetition:
+            return None
         begin = place
-        for _ in range(LONGEST if self._repetition else 0):
+        for _ in range(LONGEST):
             if not begin:
                 break
             begin = self._word_at(tokens, begin - 1)

@@ -138,11 +138,11 @@ def _longer(samples: Samples, begin: int, end: int, seconds: float) -> Samples:
     return joined([samples[:begin], stretched(core, factor), samples[end:]])
 
 
-def joined(parts: list[Samples], fade: int = _FADE) -> Samples:
-    """Put parts of one sound together with cross-fades of ``fade`` samples, 5 ms unless given."""
+def joined(parts: list[Samples]) -> Samples:
+    """Put parts of one sound together with cross-fades of 5 ms."""
     out = parts[0]
     for part in parts[1:]:
-        size = min(fade, len(out), len(part))
+        size = min(_FADE, len(out), len(part))
         if not size:
             out = np.concatenate([out, part])
             continue

@@ -193,11 +193,8 @@ class Splicer:
         if self.chance.random() >= _DISFLUENT:
             return []
         count = 2 if len(self.clip.words) >= 5 and self.chance.random() < _TWICE else 1
-        found = [
-            made
-            for _ in range(count)
-            if (made := self.insert(dict(VARIED_KINDS if self.varied else KINDS))) is not None
-        ]
+        kinds = VARIED_KINDS if self.varied else KINDS
+        found = [made for _ in range(count) if (made := self.insert(dict(kinds))) is not None]
         return sorted(found, key=lambda one: one.before)
 
     def insert(self, weights: dict[str, float]) -> Insert | None:
