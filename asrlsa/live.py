@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from asrlsa.chat.build import build_transcript
 from asrlsa.config import TranscribeOptions
 from asrlsa.errors import OutputError, UsageError
+from asrlsa.hearing import recognise_options, spoken_language
 from asrlsa.language import iso639_3, spell_out
 from asrlsa.models import Model
 from asrlsa.recordings import (
@@ -35,15 +36,7 @@ from asrlsa.speech.recognise import RecogniseOptions
 from asrlsa.speech.streaming import LiveOptions, StreamingRecogniser, Update
 from asrlsa.speech.style import find_model, language_notes
 from asrlsa.speech.utterances import Draft, UtteranceOptions, split_utterances
-from asrlsa.transcription import (
-    Summary,
-    described,
-    recognise_options,
-    recording_date,
-    spoken_language,
-    summarise,
-    write_checked,
-)
+from asrlsa.transcription import Summary, described, recording_date, summarise, write_checked
 from asrlsa.types import Header, Milliseconds, Participant, Transcript, Utterance, Word
 
 if TYPE_CHECKING:

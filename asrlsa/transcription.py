@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,8 @@ from asrlsa.chat.parser import read_chat
 from asrlsa.config import TranscribeOptions
 from asrlsa.convert import to_json, to_srt, to_textgrid, to_vtt
 from asrlsa.disfluency import read_main_tier
-from asrlsa.errors import AsrlsaError, ConfigError, MediaError, OutputError, UsageError
-from asrlsa.language.codes import whisper_code
+from asrlsa.errors import AsrlsaError, MediaError, OutputError, UsageError
+from asrlsa.hearing import array_opener, hear, openers, spoken_language
 from asrlsa.models import Model
 from asrlsa.recordings import (
     Recording,
@@ -40,11 +40,8 @@ from asrlsa.recordings import (
     write_atomic,
 )
 from asrlsa.speech.compose import Composed, compose
-from asrlsa.speech.decode import DecodingOptions, Recogniser
-from asrlsa.speech.low_memory import LowMemoryRecognition
-from asrlsa.speech.memory import batch_size, hold_little
-from asrlsa.speech.recognise import Blocks, Recognised, RecogniseOptions, Recognition, Source
-from asrlsa.speech.style import described_style, find_model, language_notes, prompt_of
+from asrlsa.speech.recognise import Recognised, Source
+from asrlsa.speech.style import described_style, find_model
 from asrlsa.types import Milliseconds, Participant, Transcript
 
 if TYPE_CHECKING:
@@ -194,17 +191,16 @@ class _Run:
         jobs = [job for r in self.recordings if (job := self._plan(r)) is not None]
         if jobs:
             self.listener.started(len(jobs), sum(j.duration for j in jobs), self.model.name)
-            recogniser = load_recogniser(self.model, self.options)
-            recognition = recognition_class(self.options)(
-                recogniser,
-                recognise_options(self.model, self.options, recogniser),
-                on_finished=self._write,
-                on_failed=lambda source, error: self._fail(source.key.recording.path, error, source.key),
-                on_progress=self._progress,
-                on_note=self.listener.note,
-            )
             try:
-                recognition.run(self._sources(jobs))
+                hear(
+                    self.model,
+                    self.options,
+                    self._sources(jobs),
+                    on_finished=self._write,
+                    on_failed=lambda source, error: self._fail(source.key.recording.path, error, source.key),
+                    on_progress=self._progress,
+                    on_note=self.listener.note,
+                )
             finally:
                 for job in jobs:
                     job.held.close()
@@ -285,11 +281,10 @@ class _Run:
         self.heard[key] = max(self.heard.get(key, 0), done)
         self.listener.progress(sum(self.heard.values()))
 
-    def _write(self, heard: Recognised) -> None:
+    def _write(self, heard: Recognised, model: Model) -> None:
         """Compose and write one transcript; runs in the finishing thread."""
         job: _Job = heard.source.key
         output = job.recording.output
-        heard.notes.extend(language_notes(self.model, heard.language))
         composed = compose(
             heard,
             options=self.options,
@@ -297,7 +292,7 @@ class _Run:
             media=output.stem,
             video=job.video,
             date=recording_date(job.recording.path),
-            comments=[stamp_comment(self.model, described(self.model, self.options), job.stamp)],
+            comments=[stamp_comment(model, described(model, self.options), job.stamp)],
         )
         write_checked(output, composed.transcript, self.options.formats)
         job.held.close()
@@ -339,7 +334,6 @@ def transcribe(
     """
     chosen = replace(options or TranscribeOptions(), **changes)
     model = find_model(chosen, spoken_language(chosen))
-    recogniser = load_recogniser(model, chosen)
     video, date, stem = False, None, "recording"
     if isinstance(recording, (str, Path)):
         path = Path(recording)
@@ -348,128 +342,21 @@ def transcribe(
         video, date, stem = info.video, recording_date(path), path.stem
         source = Source(path, openers(path, info.channels, chosen.channels))
     else:
-        source = Source("array", (_array_opener(recording),))
+        source = Source("array", (array_opener(recording),))
     found: list[Composed] = []
     errors: list[AsrlsaError] = []
 
-    def finished(heard: Recognised) -> None:
+    def finished(heard: Recognised, model: Model) -> None:
         people = chosen.participants
-        heard.notes.extend(language_notes(model, heard.language))
         comments = [stamp_comment(model, described(model, chosen), "none")]
         found.append(
             compose(heard, options=chosen, participants=people, media=stem, video=video, date=date, comments=comments)
         )
 
-    recognition_class(chosen)(
-        recogniser,
-        recognise_options(model, chosen, recogniser),
-        on_finished=finished,
-        on_failed=lambda source, error: errors.append(error),
-    ).run([source])
+    hear(model, chosen, [source], on_finished=finished, on_failed=lambda source, error: errors.append(error))
     if errors:
         raise errors[0]
     return found[0].transcript
-
-
-def load_recogniser(model: Model, options: TranscribeOptions) -> Recogniser:
-    """Load the model as the options say."""
-    if options.low_memory:
-        hold_little()
-    return Recogniser(
-        model,
-        device=options.device,
-        compute_type=options.compute_type,
-        threads=options.threads,
-        side_by_side=not options.low_memory,
-        window_ms=options.window_ms,
-    )
-
-
-def recognition_class(options: TranscribeOptions) -> type[Recognition]:
-    """Return what runs the stages: side by side, or one after the other."""
-    return LowMemoryRecognition if options.low_memory else Recognition
-
-
-def spoken_language(options: TranscribeOptions) -> str | None:
-    """Return the language in Whisper's code, or None where it is to be heard.
-
-    Raises:
-        ConfigError: Whisper does not know the language.
-    """
-    try:
-        return None if options.language == "auto" else whisper_code(options.language)
-    except KeyError:
-        raise ConfigError(
-            f"language {options.language!r} is not possible: give auto, or the code of one that Whisper knows, such as "
-            "en, spa or deu"
-        ) from None
-
-
-def recognise_options(model: Model, options: TranscribeOptions, recogniser: Recogniser) -> RecogniseOptions:
-    """Settle what the user, the model's card and the language leave open."""
-    card = model.card
-    language = spoken_language(options)
-    if language not in (None, "en") and not recogniser.multilingual:
-        raise UsageError(f"model {model.name} knows only English, not {options.language!r}: use --model base or larger")
-
-    decoding = DecodingOptions()
-    if card is not None:
-        decoding = replace(decoding, **dict[str, Any](card.decoding))
-        if card.suppress_tokens is not None:
-            decoding = replace(decoding, suppress_tokens=card.suppress_tokens)
-    if options.beam_size is not None:
-        decoding = replace(decoding, beam_size=options.beam_size)
-    return RecogniseOptions(
-        language=language,
-        prompt=prompt_of(model, options),
-        decoding=decoding,
-        batch_size=options.batch_size or batch_size(model.name, recogniser.device),
-        align=options.align,
-        window_ms=options.window_ms,
-        speaker_model=options.speaker_model,
-        offline=options.offline,
-    )
-
-
-def openers(path: Path, channels: int, mode: str) -> tuple[Callable[[], AbstractContextManager[Blocks]], ...]:
-    """Return what opens the channels of a file that are decoded on their own."""
-    if mode == "mix" or channels == 1:
-        return (lambda: media_audio.stream(path, block_ms=10_000),)
-    return tuple(
-        (lambda channel=channel: media_audio.stream(path, channel=channel, block_ms=10_000))
-        for channel in range(channels)
-    )
-
-
-class _Array(AbstractContextManager["_Array"]):
-    """Samples in memory, as blocks."""
-
-    def __init__(self, samples: NDArray[np.float32]) -> None:
-        self.samples = samples
-        self.notes: list[str] = []
-
-    def __iter__(self) -> Iterator[NDArray[np.float32]]:
-        size = 10 * media_audio.SAMPLE_RATE
-        return (self.samples[i : i + size] for i in range(0, len(self.samples), size))
-
-    def __exit__(self, *error: object) -> None:
-        return None
-
-
-def _array_opener(samples: NDArray[np.float32]) -> Callable[[], AbstractContextManager[Blocks]]:
-    import numpy as np
-
-    given = np.asarray(samples)
-    scale = 32_768.0 if given.dtype == np.int16 else 1.0
-    if given.dtype != np.int16 and not np.issubdtype(given.dtype, np.floating):
-        raise MediaError(f"the array holds {given.dtype}: give float samples from -1 to 1, or int16")
-    array = np.nan_to_num(np.ascontiguousarray(given, dtype=np.float32) / scale, posinf=0.0, neginf=0.0)
-    if array.ndim != 1:
-        raise MediaError(
-            f"the array has shape {array.shape}: give mono samples at 16 kHz with shape (samples,), "
-            "or the path of the file"
-        )
-    return lambda: _Array(array)
 
 
 def described(model: Model, options: TranscribeOptions) -> Mapping[str, str]:

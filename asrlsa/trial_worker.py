@@ -167,9 +167,9 @@ def _blocks(recording: Path) -> Iterator[NDArray[np.float32]]:
 def _load(trial: Trial, weights: Path) -> tuple[Model, TranscribeOptions, Recogniser]:
     """Load asrlsa's recogniser."""
     from asrlsa.config import TranscribeOptions
+    from asrlsa.hearing import load_recogniser
     from asrlsa.model_card import MAX_CONTEXT_SECONDS, ModelCard
     from asrlsa.models import resolve_model
-    from asrlsa.transcription import load_recogniser
 
     options = TranscribeOptions(
         model=str(weights),
@@ -190,8 +190,8 @@ def _load(trial: Trial, weights: Path) -> tuple[Model, TranscribeOptions, Recogn
 
 def _asrlsa(trial: Trial, weights: Path, work: Work, clock: Clock) -> None:
     """Measure what ``asrlsa transcribe`` does, from the recording to the CHAT file."""
+    from asrlsa.hearing import openers, recognise_options, recognition_class
     from asrlsa.speech.recognise import Source
-    from asrlsa.transcription import openers, recognise_options, recognition_class
 
     model, options, recogniser = _load(trial, weights)
     errors: list[AsrlsaError] = []
@@ -253,8 +253,8 @@ _Batch = list[_Window]
 
 def _model_alone(trial: Trial, weights: Path, work: Work, clock: Clock) -> None:
     """Measure encoder and decoder, in two threads as asrlsa runs them; the windows are made before the clock starts."""
+    from asrlsa.hearing import recognise_options
     from asrlsa.speech.memory import batch_size
-    from asrlsa.transcription import recognise_options
 
     model, options, recogniser = _load(trial, weights)
     clock.model_loaded()

@@ -17,6 +17,7 @@ from asrlsa.config import TranscribeOptions
 from asrlsa.convert import utterance_span
 from asrlsa.disfluency import read_main_tier
 from asrlsa.errors import ChatError, OutputError, UsageError
+from asrlsa.hearing import openers, recognise_options, spoken_language
 from asrlsa.language import language_table
 from asrlsa.language.codes import whisper_code
 from asrlsa.models import Model
@@ -24,7 +25,7 @@ from asrlsa.recordings import find_recordings
 from asrlsa.speech.led import LedRecogniser
 from asrlsa.speech.style import find_model
 from asrlsa.stamps import stamp_comment
-from asrlsa.transcription import openers, recognise_options, spoken_language, write_checked
+from asrlsa.transcription import write_checked
 from asrlsa.trusted.assembly import assembled, with_comments, with_media
 from asrlsa.trusted.listening import ListenOptions, follow
 from asrlsa.trusted.plain import text_to_transcript

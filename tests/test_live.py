@@ -680,10 +680,10 @@ def test_speech_at_its_own_pace_is_transcribed_nearly_as_the_file(monkeypatch: p
 
     from asrlsa import transcribe
     from asrlsa.audio import load
+    from asrlsa.hearing import recognise_options
     from asrlsa.models import resolve_model
     from asrlsa.speech.decode import Recogniser
     from asrlsa.speech.vad import SpeechProbability
-    from asrlsa.transcription import recognise_options
 
     monkeypatch.setattr("asrlsa.speech.streaming.SpeechProbability", SpeechProbability)
     audio = load(SAMPLES / "kite_story.flac")[: 16 * 16_000]

@@ -331,7 +331,7 @@ def test_options_of_a_wrong_type_are_said(wrong: dict[str, object]):
 
 
 def test_the_card_of_a_model_is_obeyed(tmp_path: Path, speech: np.ndarray, monkeypatch: pytest.MonkeyPatch):
-    from asrlsa import transcription
+    from asrlsa import hearing
     from asrlsa.model_card import ModelCard, write_card
 
     base = resolve_model("tiny.en", offline=True)
@@ -341,10 +341,10 @@ def test_the_card_of_a_model_is_obeyed(tmp_path: Path, speech: np.ndarray, monke
         (folder / file.name).symlink_to(file)
     write_card(folder, ModelCard(base="tiny.en", verbatim=True, decoding={"beam_size": 3}))
     model = resolve_model(str(folder), offline=True)
-    recogniser = transcription.load_recogniser(model, TranscribeOptions())
-    settled = transcription.recognise_options(model, TranscribeOptions(), recogniser)
+    recogniser = hearing.load_recogniser(model, TranscribeOptions())
+    settled = hearing.recognise_options(model, TranscribeOptions(), recogniser)
     assert settled.decoding.beam_size == 3
     assert settled.prompt("en") is None  # a verbatim model needs no prompt
-    asked = transcription.recognise_options(model, TranscribeOptions(beam_size=1, prompt="Um."), recogniser)
+    asked = hearing.recognise_options(model, TranscribeOptions(beam_size=1, prompt="Um."), recogniser)
     assert asked.decoding.beam_size == 1
     assert asked.prompt("en") == "Um."

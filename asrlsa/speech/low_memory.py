@@ -46,10 +46,11 @@ class LowMemoryRecognition(Recognition):
                 items = self._recognise(result)
                 self._recogniser.release()
                 give_back()
-                self._time(result, items)
-                give_back()
-                self._follow_voices(result, items)
-                give_back()
+                if not self._given_up(source):
+                    self._time(result, items)
+                    give_back()
+                    self._follow_voices(result, items)
+                    give_back()
                 self._on_finished(result)
             except MemoryError:
                 self._on_failed(source, no_memory(source))
@@ -77,6 +78,8 @@ class LowMemoryRecognition(Recognition):
                 self._decode(batch)
             item.window = replace(window, audio=np.zeros(0, np.float32))
             yield item
+            if self._given_up(source):
+                return
 
     def _time(self, result: Recognised, items: Sequence[_Item]) -> None:
         """Second pass: exact word times."""

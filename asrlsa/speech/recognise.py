@@ -137,6 +137,8 @@ class RecogniseOptions:
         track_speakers: Follow voices in recordings of one channel.
         speaker_model: Embedding model for that; None takes the packaged one.
         offline: Never ask a hub for it.
+        known_languages: ISO 639-1 codes of the languages that the weights were trained for. A recording that is heard
+            to be in another is given up: its result has the language, and not all of its words. None means any.
     """
 
     language: str | None
@@ -148,6 +150,7 @@ class RecogniseOptions:
     track_speakers: bool = True
     speaker_model: str | None = None
     offline: bool = False
+    known_languages: tuple[str, ...] = ()
 
 
 class Recognition:
@@ -273,6 +276,8 @@ class Recognition:
         windower = make_windower(self._options.window_ms)
         for window in windower.windows(blocks):
             if not self._put(self._read, _Item(source, channel, window, self._recogniser.features(window.audio))):
+                break
+            if self._given_up(source):
                 break
         return windower.position_ms
 
@@ -401,6 +406,11 @@ class Recognition:
             for n, row in zip(open_rows, self._recogniser.languages(encoded.take(open_rows)), strict=True):
                 votes[n].add(row, items[n].window.duration)
         return [vote.code for vote in votes]
+
+    def _given_up(self, source: Source) -> bool:
+        """Say whether it is settled that a recording is in a language for which the weights were not trained."""
+        votes, known = self._votes.get(id(source)), self._options.known_languages
+        return votes is not None and bool(known) and votes.settled and votes.code not in known
 
     def _language(self, key: int) -> str:
         if self._options.language is not None:

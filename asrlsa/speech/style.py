@@ -96,7 +96,7 @@ def prompt_of(model: Model, options: TranscribeOptions) -> Callable[[str], str |
     def prompt(code: str) -> str | None:
         if options.prompt is not None:
             return options.prompt or None
-        if card is not None and (card.prompt is not None or card.verbatim) and not _foreign(model, code):
+        if card is not None and (card.prompt is not None or card.verbatim) and not is_foreign(model, code):
             return card.prompt or None
         return style_prompt(code) if options.style == "verbatim" else None
 
@@ -118,9 +118,20 @@ def described_style(model: Model, options: TranscribeOptions) -> dict[str, str]:
     return words
 
 
+def known_languages(model: Model) -> tuple[str, ...]:
+    """Return the ISO 639-1 codes of the languages that the packaged adapter was trained on; none where any will do."""
+    return model.card.languages if model.adapter and model.card is not None else ()
+
+
+def is_foreign(model: Model, code: str) -> bool:
+    """Say whether a packaged adapter is in the model and was not trained on a language (ISO 639-1; "" is any)."""
+    known = known_languages(model)
+    return bool(code and known) and code not in known
+
+
 def language_notes(model: Model, code: str) -> list[str]:
     """Return a sentence on speech in a language that the adapter was not trained on; none where all is well."""
-    if not code or not _foreign(model, code):
+    if not is_foreign(model, code):
         return []
     return [
         f"the language heard is {code}, and the verbatim adapter was not trained on it: --language {code} transcribes "
@@ -144,7 +155,3 @@ def _adapted(model: Model, adapter: VerbatimAdapter, strength: float | None, cac
 
 def _knows(card: ModelCard | None, language: str | None) -> bool:
     return card is None or language is None or not card.languages or language in card.languages
-
-
-def _foreign(model: Model, code: str) -> bool:
-    return bool(model.adapter) and not _knows(model.card, code)

@@ -38,8 +38,10 @@ class Model:
         search_room: int = 100,
         loops: int = 0,
         spoken: str = "en",
+        sure: float = 0.8,
         log_probability: float = -0.3,
     ) -> None:
+        self.sure = sure
         self.search_room = search_room
         self.room, self.loops, self.spoken, self.log_probability = room, loops, spoken, log_probability
         self.calls: list[tuple[int, int, int]] = []
@@ -54,7 +56,7 @@ class Model:
         return Encoded(features)
 
     def languages(self, encoded: Encoded) -> list[dict[str, float]]:
-        return [{self.spoken: 0.8, "en": 0.1}] * encoded.size
+        return [{"en": 0.05, self.spoken: self.sure}] * encoded.size
 
     def decode(
         self,
@@ -292,3 +294,13 @@ def test_the_first_word_of_a_sentence_comes_after_the_pause():
         (("lot.", 0, 300), ("No", 900, 1_100), ("problem.", 2_500, 3_000)),
     ):
         assert times(*stays) == list(stays)
+
+
+@pytest.mark.parametrize(("known", "reads_all"), [((), True), (("es",), True), (("en",), False)])
+def test_a_recording_in_a_language_that_the_weights_do_not_know_is_given_up(known, reads_all):
+    model = Model(spoken="es", sure=0.95)
+    finished, failed, _ = run(model, [Talk(400), Talk(5)], language=None, known_languages=known, batch_size=1)
+    assert not failed
+    assert [r.language for r in finished] == ["es", "es"]
+    assert (finished[0].duration == 400_000) is reads_all
+    assert finished[1].duration == 5_000  # too short for it to be settled

@@ -24,7 +24,9 @@ import tiny_run
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asrlsa.config import TranscribeOptions
 from asrlsa.finetune import finetune
+from asrlsa.hearing import recognise_options
 from asrlsa.model_card import read_card
 from asrlsa.models import Model
 from asrlsa.speech.prompts import style_prompt
@@ -34,7 +36,6 @@ from asrlsa.training.report import about_intervals, log_ticks, ticks
 from asrlsa.training.results import Kept, card_of
 from asrlsa.training.run import prepare
 from asrlsa.training.targets import prompt_tokens
-from asrlsa.transcription import TranscribeOptions, recognise_options
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
