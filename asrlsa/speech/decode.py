@@ -160,6 +160,7 @@ class Recogniser:
         self._whisper: Any = None
         self._tokenizer: Any = None
         self._languages: dict[str, Any] = {}
+        self._looks: dict[tuple[str, float, float], NearMisses] = {}
         self._contexts = model.card.context_seconds if model.card is not None else ()
         self._short: tuple[tuple[int, int], ...] = ((SHORT_FRAMES, SHORT_CONTEXT),)
         if window_ms:
@@ -178,6 +179,7 @@ class Recogniser:
         """Let go of weights and tokenizer until `restore`; nothing may be running, and nothing is known meanwhile."""
         self._whisper = self._tokenizer = None
         self._languages.clear()
+        self._looks.clear()
 
     def restore(self) -> None:
         """Load the model again where `release` has let go of it.
@@ -332,8 +334,10 @@ class Recogniser:
         ]
 
     def _near_misses(self, language: str, options: DecodingOptions) -> NearMisses:
-        margins = options.filler_margin, options.repetition_margin
-        return NearMisses(self._tokenizer, self._text_end, language, *margins)
+        key = language, options.filler_margin, options.repetition_margin
+        if key not in self._looks:
+            self._looks[key] = NearMisses(self._tokenizer, self._text_end, *key)
+        return self._looks[key]
 
     @property
     def _text_end(self) -> int:

@@ -127,12 +127,11 @@ class NearMisses:
                 break
             begin = self._word_at(tokens, begin - 1)
             unit = list(tokens[begin:place])
-            if not self._repeatable(unit):
-                break
             before = list(tokens[max(0, begin - len(unit)) : begin])
             if before == unit or unit[0] == tokens[place]:
                 break  # said twice already, or about to be
-            if float(row[unit[0]]) >= float(row[tokens[place]]) - self._repetition:
+            close = float(row[unit[0]]) >= float(row[tokens[place]]) - self._repetition
+            if close and self._repeatable(unit):
                 return unit[0]
         return None
 

@@ -19,6 +19,7 @@ from safetensors.numpy import save_file
 from asrlsa.conversion import adapters, tensor_file
 from asrlsa.manifest import Row, read_rows, write_rows
 from asrlsa.model_card import ModelCard, read_card, write_card
+from asrlsa.speech.prompts import style_prompt
 
 FOLDER = Path(__file__).resolve().parents[2] / "recipes" / "verbatim"
 
@@ -57,6 +58,12 @@ def test_manifests_are_joined_and_no_name_is_there_twice(recipe: ModuleType, wor
     assert [row.id for row in rows] == [f"{name}-one-{i:02d}" for name in ("corpus", "spliced") for i in range(4)]
     assert all(row.audio.is_absolute() for row in rows)
     assert [row.joins for row in rows[:4]] == [False, True, True, True]
+    (work / "varied").symlink_to(work / "spliced")
+    recipe.join(work, work / "data")
+    assert list(read_rows(work / "data" / "train.jsonl")) == rows  # only where it is asked for
+    recipe.join(work, work / "data", varied=True)
+    names = [row.id for row in read_rows(work / "data" / "train.jsonl")]
+    assert names == [row.id for row in rows] + [f"varied-one-{i:02d}" for i in range(4)]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +112,7 @@ def test_a_round_learns_from_its_recordings_of_the_corpus_and_from_all_else(reci
 
 
 def test_no_two_rounds_write_to_the_same_folder_and_together_they_take_every_recording(recipe: ModuleType):
-    for rounds in (recipe.ROUNDS, recipe.ELSEWHERE):
+    for rounds in (*recipe.ROUNDS.values(), recipe.ELSEWHERE):
         assert len({one.name for one in rounds}) == len(rounds)
         assert rounds[-1].name == ""  # the others are not packed
         assert all(any(n in one.numbers for one in rounds) for n in range(2_000))
@@ -124,7 +131,8 @@ def calibration(run: Path, found: dict[float, tuple[int, int, int]]) -> None:
 
 def test_the_strength_with_the_best_f1_is_chosen_and_the_weaker_of_equals(recipe: ModuleType, tmp_path: Path):
     calibration(tmp_path / "run", {0.6: (8, 10, 9), 0.8: (9, 10, 10), 1.0: (9, 10, 10), 1.2: (9, 10, 20)})
-    assert recipe.strength_of(tmp_path / "run") == 0.8
+    assert recipe.chosen_of(tmp_path / "run", None)[:2] == (0.8, False)
+    assert recipe.chosen_of(tmp_path / "run", recipe.CHOSEN["base"]) == recipe.CHOSEN["base"]
 
 
 def test_a_strength_that_spoils_fluent_clips_is_not_chosen(recipe: ModuleType, tmp_path: Path):
@@ -134,28 +142,28 @@ def test_a_strength_that_spoils_fluent_clips_is_not_chosen(recipe: ModuleType, t
     for result, wer in zip(found["results"], (4.0, 4.4, 5.0), strict=True):
         result["fluent"] = {"wer": {"value": wer}}
     path.write_text(json.dumps(found), encoding="utf-8")
-    assert recipe.strength_of(tmp_path / "run") == 0.6
+    assert recipe.chosen_of(tmp_path / "run", None)[:2] == (0.6, False)
     for result in found["results"][1:]:
         result["fluent"]["wer"]["value"] = 9.0
     path.write_text(json.dumps(found), encoding="utf-8")
     with pytest.raises(SystemExit, match="no strength"):
-        recipe.strength_of(tmp_path / "run")
+        recipe.chosen_of(tmp_path / "run", None)
 
 
 def test_an_adapter_is_packed_in_half_the_size_with_all_that_a_card_needs(recipe: ModuleType, tmp_path: Path):
     run = tmp_path / "run"
-    calibration(run, {0.8: (9, 10, 10)})
-    (run / "adapter").mkdir()
+    (run / "adapter").mkdir(parents=True)
     weights = {"base_model.model.model.decoder.layers.0.fc1.lora_A.weight": np.full((64, 64), 0.1, np.float32)}
     save_file(weights, run / "adapter" / adapters.WEIGHTS)
     (run / "adapter" / adapters.CONFIG).write_text(json.dumps({"peft_type": "LORA"}), encoding="utf-8")
     card = ModelCard(base="base", base_sha256="0" * 64, method="lora", verbatim=True, languages=("en",))
     write_card(run / "adapter", card)
     real = {"events": {"fillers": [8, 10, 16], "fragments": [0, 0, 3]}, "wer": {"value": 28.0}}
-    recipe.packed(run, {"groups": {"real": real}}, tmp_path / "home")
+    recipe.packed(run, {"groups": {"real": real}}, tmp_path / "home", recipe.Chosen(0.8, True), 3)
     made = read_card(tmp_path / "home")
     assert made is not None
     assert made.strength == 0.8
+    assert made.prompt == style_prompt("en")
     assert made.scores == {"real_fillers_recall": 80.0, "real_fillers_precision": 50.0, "real_wer": 28.0}
     assert "Apache-2.0" in str(made.data["licences"])
     assert "limits" in made.notes.lower()
