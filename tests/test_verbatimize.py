@@ -306,7 +306,7 @@ def upgrade(transcript: Path, recording: Path, options: verb.VerbatimizeOptions 
 
 def hears(monkeypatch: pytest.MonkeyPatch, truth: str, free: str | None = None) -> None:
     """Let the verb load a recogniser that hears ``truth`` and writes ``free`` on its own account."""
-    model = SimpleNamespace(name="fake", card=None, fingerprint="0" * 64)
+    model = SimpleNamespace(name="fake", card=None, adapter="", fingerprint="0" * 64)
     monkeypatch.setattr(verb, "find_model", lambda *a, **k: model)
     monkeypatch.setattr(verb, "LedRecogniser", lambda *a, **k: Knowing(truth, free))
 

@@ -58,9 +58,9 @@ class Chosen(NamedTuple):
 
     strength: float
     prompted: bool
-    filler_margin: float = -1.0
-    repetition_margin: float = 0.0
-    least_fragment_confidence: float = 0.0
+    filler_margin: float = 0.0
+    repetition_margin: float = 1.0
+    least_fragment_confidence: float = 0.3
 
     def search(self) -> dict[str, float]:
         """Return the settings of the search."""
@@ -69,7 +69,7 @@ class Chosen(NamedTuple):
 
 # Chosen on real conversations as well as on dev of the corpus, which alone favours what real speech suffers from. They
 # are none of ours, and so not in the repository: docs/verbatim-model.md says where they come from and what they showed.
-CHOSEN: Final = {"base": Chosen(0.8, True, 0.0, 1.0, 0.3), "tiny.en": Chosen(0.6, True)}
+CHOSEN: Final = Chosen(strength=0.8, prompted=True)
 
 
 class Round(NamedTuple):
@@ -207,7 +207,7 @@ class Run:
 
         for model, method in self._trained():
             run = self.work / f"{model}-{method}"
-            decide(run / "adapter", **CHOSEN.get(model, CHOSEN["base"]).search())
+            decide(run / "adapter", **CHOSEN.search())
             if self._settled(model) is not None:
                 continue
             sets = [self.work / name for name in ("corpus", "spliced") if (self.work / name / "dev.jsonl").exists()]
@@ -221,7 +221,7 @@ class Run:
 
     def _settled(self, model: str) -> Chosen | None:
         """Return what is known for a model already, or None where it is to be measured."""
-        return CHOSEN.get(model) if self.english and not self.given.dev else None
+        return CHOSEN if self.english and model in ROUNDS and not self.given.dev else None
 
     def evaluate(self) -> None:
         """Measure every system on every group."""
@@ -450,6 +450,7 @@ def packed(run: Path, results: dict[str, Any], home: Path, use: Chosen, rounds: 
         home,
         replace(
             card,
+            verbatim=True,  # finetune says no where every window had the prompt; the earlier rounds had none
             strength=use.strength,
             prompt=style_prompt("en") if use.prompted else "",
             data=about,

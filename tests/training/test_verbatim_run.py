@@ -132,7 +132,7 @@ def calibration(run: Path, found: dict[float, tuple[int, int, int]]) -> None:
 def test_the_strength_with_the_best_f1_is_chosen_and_the_weaker_of_equals(recipe: ModuleType, tmp_path: Path):
     calibration(tmp_path / "run", {0.6: (8, 10, 9), 0.8: (9, 10, 10), 1.0: (9, 10, 10), 1.2: (9, 10, 20)})
     assert recipe.chosen_of(tmp_path / "run", None)[:2] == (0.8, False)
-    assert recipe.chosen_of(tmp_path / "run", recipe.CHOSEN["base"]) == recipe.CHOSEN["base"]
+    assert recipe.chosen_of(tmp_path / "run", recipe.CHOSEN) == recipe.CHOSEN
 
 
 def test_a_strength_that_spoils_fluent_clips_is_not_chosen(recipe: ModuleType, tmp_path: Path):
@@ -156,7 +156,7 @@ def test_an_adapter_is_packed_in_half_the_size_with_all_that_a_card_needs(recipe
     weights = {"base_model.model.model.decoder.layers.0.fc1.lora_A.weight": np.full((64, 64), 0.1, np.float32)}
     save_file(weights, run / "adapter" / adapters.WEIGHTS)
     (run / "adapter" / adapters.CONFIG).write_text(json.dumps({"peft_type": "LORA"}), encoding="utf-8")
-    card = ModelCard(base="base", base_sha256="0" * 64, method="lora", verbatim=True, languages=("en",))
+    card = ModelCard(base="base", base_sha256="0" * 64, method="lora", languages=("en",))
     write_card(run / "adapter", card)
     real = {"events": {"fillers": [8, 10, 16], "fragments": [0, 0, 3]}, "wer": {"value": 28.0}}
     recipe.packed(run, {"groups": {"real": real}}, tmp_path / "home", recipe.Chosen(0.8, True), 3)
@@ -164,6 +164,7 @@ def test_an_adapter_is_packed_in_half_the_size_with_all_that_a_card_needs(recipe
     assert made is not None
     assert made.strength == 0.8
     assert made.prompt == style_prompt("en")
+    assert made.verbatim
     assert made.scores == {"real_fillers_recall": 80.0, "real_fillers_precision": 50.0, "real_wer": 28.0}
     assert "Apache-2.0" in str(made.data["licences"])
     assert "limits" in made.notes.lower()
