@@ -1,4 +1,4 @@
-"""A model as its user wants it, run over recordings: what transcribing, live transcribing and measuring have in common.
+"""A model as its user wants it, and recordings as the stages of `asrlsa.speech.recognise` want them.
 
 ``hear`` runs the stages of `asrlsa.speech.recognise`. A recording in a language that the model's verbatim adapter was
 not trained on is given up as soon as that is settled, and heard again with the model as it is.
@@ -38,6 +38,8 @@ def hear(
     on_failed: Callable[[Source, AsrlsaError], None],
     on_progress: Callable[[Source, Milliseconds], None] = lambda source, done: None,
     on_note: Callable[[str], None] = lambda note: None,
+    on_put_off: Callable[[Source], None] = lambda source: None,
+    again: Callable[[list[Source]], Iterable[Source]] = lambda sources: sources,
 ) -> None:
     """Recognise recordings.
 
@@ -50,6 +52,8 @@ def hear(
         on_failed: Called for each recording that could not be read or written.
         on_progress: Called with the time up to which a recording has been decoded.
         on_note: Called with sentences about the run itself.
+        on_put_off: Called for each recording that will be heard again, without the adapter, after the others.
+        again: Gives these when their turn comes.
 
     Raises:
         ModelError: The model can't be loaded.
@@ -61,43 +65,41 @@ def hear(
     def finished(heard: Recognised) -> None:
         if is_foreign(model, heard.language):
             elsewhere.setdefault(heard.language, []).append(heard.source)
+            on_put_off(heard.source)
         else:
             on_finished(heard, model)
 
-    _run(model, options, sources, finished, on_failed, on_progress, on_note)
+    def stages(model: Model, options: TranscribeOptions, finished: Callable[[Recognised], None]) -> Recognition:
+        recogniser = load_recogniser(model, options)
+        return recognition_class(options)(
+            recogniser,
+            recognise_options(model, options, recogniser),
+            on_finished=finished,
+            on_failed=on_failed,
+            on_progress=on_progress,
+            on_note=on_note,
+        )
+
+    stages(model, options, finished).run(sources)
     for code, rest in elsewhere.items():
         own = replace(options, language=code, verbatim=None)  # a strength is about the adapter, which stays out
-        plain = find_model(own, code)
+        try:
+            plain = find_model(own, code)
 
-        def finished_plain(heard: Recognised, plain: Model = plain) -> None:
-            heard.notes.append(
-                f"the language heard is {heard.language}: transcribed without the verbatim adapter, which was not "
-                "trained on it (--language says which language it is)"
-            )
-            on_finished(heard, plain)
+            def finished_plain(heard: Recognised, plain: Model = plain) -> None:
+                heard.notes.append(
+                    f"the language heard is {heard.language}: transcribed without the verbatim adapter, which was not "
+                    "trained on it (--language says which language it is)"
+                )
+                on_finished(heard, plain)
 
-        _run(plain, own, rest, finished_plain, on_failed, on_progress, on_note)
-
-
-def _run(
-    model: Model,
-    options: TranscribeOptions,
-    sources: Iterable[Source],
-    on_finished: Callable[[Recognised], None],
-    on_failed: Callable[[Source, AsrlsaError], None],
-    on_progress: Callable[[Source, Milliseconds], None],
-    on_note: Callable[[str], None],
-) -> None:
-    """Load the model and run the stages; the model has left the memory when this returns."""
-    recogniser = load_recogniser(model, options)
-    recognition_class(options)(
-        recogniser,
-        recognise_options(model, options, recogniser),
-        on_finished=on_finished,
-        on_failed=on_failed,
-        on_progress=on_progress,
-        on_note=on_note,
-    ).run(sources)
+            loaded = stages(plain, own, finished_plain)
+        except AsrlsaError as error:
+            for source in rest:
+                on_failed(source, error)
+            continue
+        loaded.run(again(rest))
+        del loaded  # the next language loads the model again, and one in memory is enough
 
 
 def load_recogniser(model: Model, options: TranscribeOptions) -> Recogniser:

@@ -200,6 +200,8 @@ class _Run:
                     on_failed=lambda source, error: self._fail(source.key.recording.path, error, source.key),
                     on_progress=self._progress,
                     on_note=self.listener.note,
+                    on_put_off=lambda source: source.key.held.close(),  # a lock is an open file
+                    again=lambda sources: self._sources([source.key for source in sources]),
                 )
             finally:
                 for job in jobs:

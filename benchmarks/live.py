@@ -34,6 +34,7 @@ from asrlsa.audio import load
 from asrlsa.chat.parser import read_chat
 from asrlsa.config import TranscribeOptions
 from asrlsa.disfluency import read_main_tier
+from asrlsa.hearing import recognise_options
 from asrlsa.live import LiveListener, Session
 from asrlsa.models import default_model, resolve_model
 from asrlsa.recordings import find_recordings
@@ -42,7 +43,6 @@ from asrlsa.speech.decode import Recogniser
 from asrlsa.speech.memory import peak_memory
 from asrlsa.speech.recognise import Recognised, RecogniseOptions, Recognition
 from asrlsa.speech.streaming import LiveOptions, Update, bare
-from asrlsa.transcription import recognise_options
 from asrlsa.types import Word
 
 
@@ -95,8 +95,8 @@ class Scaled:
 
 
 def offline_words(recogniser: Recogniser, options: RecogniseOptions, path: Path) -> list[Word]:
+    from asrlsa.hearing import openers
     from asrlsa.speech.recognise import Source
-    from asrlsa.transcription import openers
 
     found: list[Recognised] = []
     Recognition(

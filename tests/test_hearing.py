@@ -9,7 +9,7 @@ import pytest
 
 from asrlsa import hearing
 from asrlsa.config import TranscribeOptions
-from asrlsa.errors import MediaError
+from asrlsa.errors import MediaError, ModelError
 from asrlsa.hearing import hear
 from asrlsa.model_card import ModelCard
 from asrlsa.models import Model
@@ -90,6 +90,47 @@ def test_recordings_in_other_languages_are_heard_again_without_the_adapter():
 def test_other_weights_hear_every_language(model):
     assert heard(model, ["en", "es"]) == {"en": ("", []), "es": ("", [])}
     assert len(Stages.runs) == 1
+
+
+def test_what_is_put_off_is_said_and_asked_for_again():
+    put_off: list[str] = []
+    asked: list[list[str]] = []
+
+    def again(sources: list[Source]) -> list[Source]:
+        asked.append([source.key for source in sources])
+        return sources[:1]
+
+    found: list[str] = []
+    hear(
+        ADAPTED,
+        TranscribeOptions(),
+        [Source(key, ()) for key in ("es", "en", "es")],
+        on_finished=lambda result, by: found.append(result.source.key),
+        on_failed=lambda source, error: None,
+        on_put_off=lambda source: put_off.append(source.key),
+        again=again,
+    )
+    assert (put_off, asked, found) == (["es", "es"], [["es", "es"]], ["en", "es"])
+
+
+def test_where_the_model_can_not_be_had_without_the_adapter_its_recordings_fail(monkeypatch: pytest.MonkeyPatch):
+    def gone(options: TranscribeOptions, language: str) -> Model:
+        if language == "es":
+            raise ModelError("gone")
+        return PLAIN
+
+    monkeypatch.setattr(hearing, "find_model", gone)
+    found: list[str] = []
+    failed: list[tuple[str, str]] = []
+    hear(
+        ADAPTED,
+        TranscribeOptions(),
+        [Source(key, ()) for key in ("es", "de", "en")],
+        on_finished=lambda result, by: found.append(result.source.key),
+        on_failed=lambda source, error: failed.append((source.key, str(error))),
+    )
+    assert found == ["en", "de"]
+    assert failed == [("es", "gone")]
 
 
 def test_a_language_that_is_given_settles_it():

@@ -46,7 +46,7 @@ class LowMemoryRecognition(Recognition):
                 items = self._recognise(result)
                 self._recogniser.release()
                 give_back()
-                if not self._given_up(source):
+                if id(source) not in self._put_off:
                     self._time(result, items)
                     give_back()
                     self._follow_voices(result, items)
@@ -56,6 +56,8 @@ class LowMemoryRecognition(Recognition):
                 self._on_failed(source, no_memory(source))
             except AsrlsaError as error:
                 self._on_failed(source, error)
+            finally:
+                self._forget(id(source))
 
     def _recognise(self, result: Recognised) -> list[_Item]:
         """First pass: return every window with its words and without its audio."""
@@ -78,7 +80,7 @@ class LowMemoryRecognition(Recognition):
                 self._decode(batch)
             item.window = replace(window, audio=np.zeros(0, np.float32))
             yield item
-            if self._given_up(source):
+            if id(source) in self._put_off:
                 return
 
     def _time(self, result: Recognised, items: Sequence[_Item]) -> None:

@@ -138,7 +138,7 @@ class RecogniseOptions:
         speaker_model: Embedding model for that; None takes the packaged one.
         offline: Never ask a hub for it.
         known_languages: ISO 639-1 codes of the languages that the weights were trained for. A recording that is heard
-            to be in another is given up: its result has the language, and not all of its words. None means any.
+            to be in another is given up: its result has the language, and not all of its words. Empty means any.
     """
 
     language: str | None
@@ -188,7 +188,8 @@ class Recognition:
         self._stop = threading.Event()
         self._crash: BaseException | None = None
         self._voices = self._load_voices()
-        self._votes: dict[int, LanguageVotes] = {}
+        self._votes: dict[int, LanguageVotes] = {}  # by the id of a source that is being heard; gone when it is done
+        self._put_off: set[int] = set()  # the same: sources that are given up
 
     def _load_voices(self) -> SpeakerEncoder | None:
         """Load the speaker model, or say what is wrong with it before the work begins."""
@@ -277,7 +278,7 @@ class Recognition:
         for window in windower.windows(blocks):
             if not self._put(self._read, _Item(source, channel, window, self._recogniser.features(window.audio))):
                 break
-            if self._given_up(source):
+            if id(source) in self._put_off:
                 break
         return windower.position_ms
 
@@ -404,13 +405,18 @@ class Recognition:
         open_rows = [n for n, vote in enumerate(votes) if not vote.settled]
         if open_rows:
             for n, row in zip(open_rows, self._recogniser.languages(encoded.take(open_rows)), strict=True):
-                votes[n].add(row, items[n].window.duration)
+                if not votes[n].settled:  # by an earlier window of the batch: what is settled stays
+                    votes[n].add(row, items[n].window.duration)
+        known = self._options.known_languages
+        for item, vote in zip(items, votes, strict=True):
+            if known and vote.settled and vote.code not in known:
+                self._put_off.add(id(item.source))
         return [vote.code for vote in votes]
 
-    def _given_up(self, source: Source) -> bool:
-        """Say whether it is settled that a recording is in a language for which the weights were not trained."""
-        votes, known = self._votes.get(id(source)), self._options.known_languages
-        return votes is not None and bool(known) and votes.settled and votes.code not in known
+    def _forget(self, key: int) -> None:
+        """Forget what is known of a source: when it is gone, another one may have its id."""
+        self._votes.pop(key, None)
+        self._put_off.discard(key)
 
     def _language(self, key: int) -> str:
         if self._options.language is not None:
@@ -438,6 +444,7 @@ class Recognition:
                 continue
             del results[key]
             result.duration, result.language = item.duration, self._language(key)
+            self._forget(key)
             result.notes[:0] = item.notes
             if item.error is not None:
                 self._on_failed(item.source, item.error)

@@ -7,13 +7,14 @@ Each step can be run alone, and what is there is not made again, so the same com
 
 - corpus: WORK/corpus (disfluent synthetic speech, ``corpus.py``), WORK/spliced and WORK/varied (the children of
   DATA/child_read whose split is train, made disfluent with scissors, ``splice.py`` without and with ``--varied``),
-  WORK/meetings (DATA/synthetic, split train), and WORK/data, which joins them. What is absent from DATA is said and
-  left out.
+  WORK/meetings (DATA/synthetic, split train), and WORK/data, which joins all but the varied. What is absent from DATA
+  is said and left out.
 - train: ``asrlsa finetune lora.toml`` (``s2lora.toml`` with ``--methods``) for each model, in rounds (`ROUNDS`), each
   from the weights of the one before: from part of the corpus and the other data; from everything, at a lower rate; and,
   for base, with the filler-rich prompt before every window. All but the last are in WORK/MODEL-METHOD-ROUND.
 - choose: what goes into the card of each adapter: strength, prompt, margins. For base and tiny.en that is `CHOSEN`;
-  with ``--dev``, and for other models and languages, strength and prompt are measured on dev data (``calibrate.py``).
+  with ``--dev`` (which evaluate and package then need too), and in other languages, strength and prompt are measured
+  on dev data (``calibrate.py``).
 - evaluate: figures of every system on every group (``evaluate.py``) into results/LANGUAGE.
 - ablate: tiny.en without one ingredient after the other, shorter, into results/ablation/.
 - package: the adapters of ``--ship`` into asrlsa/speech/data/verbatim, with their cards.
@@ -287,7 +288,12 @@ class Run:
 
     def _finetune(self, name: str, recipe: Path, data: Path, arguments: Sequence[Any]) -> None:
         """Train without dev data: the last weights are kept, and `choose` measures as `asrlsa transcribe` decodes."""
+        from asrlsa.training.recipe import load_settings
+
         out = self.work / name
+        learnt = load_settings(out / "recipe.toml").data.train if (out / "recipe.toml").exists() else None
+        if learnt is not None and Path(learnt).resolve() != (data / "train.jsonl").resolve():
+            sys.exit(f"{out}: learns from {learnt}, which this version calls {data / 'train.jsonl'}: move it away")
         if (out / "adapter" / "asrlsa.json").exists():
             return
         resume = ["--resume"] if (out / "recipe.toml").exists() else []

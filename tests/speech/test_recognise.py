@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 from asrlsa.errors import AsrlsaError, MediaError
 from asrlsa.speech.decode import Decoded, DecodingOptions
+from asrlsa.speech.low_memory import LowMemoryRecognition
 from asrlsa.speech.recognise import Recognised, RecogniseOptions, Recognition, Source
 from asrlsa.types import Word
 
@@ -304,3 +306,21 @@ def test_a_recording_in_a_language_that_the_weights_do_not_know_is_given_up(know
     assert [r.language for r in finished] == ["es", "es"]
     assert (finished[0].duration == 400_000) is reads_all
     assert finished[1].duration == 5_000  # too short for it to be settled
+
+
+def test_no_recording_is_taken_for_one_that_is_done():
+    """Sources come and go, and the next one may have the address of the last."""
+    model = Model()
+    said = ["en" if n % 3 else "es" for n in range(60)]
+    finished: list[Recognised] = []
+    # One after the other, so that what is heard is known.
+    model.languages = lambda encoded: [{said[len(finished)]: 0.95}] * encoded.size  # type: ignore[method-assign]
+    model.restore = model.release = lambda: None  # type: ignore[attr-defined]
+    options = RecogniseOptions(language=None, prompt=lambda code: None, align=False, track_speakers=False, batch_size=1)
+    LowMemoryRecognition(
+        model,  # type: ignore[arg-type]
+        options,
+        on_finished=lambda result: finished.append(replace(result, source=Source(0, ()))),
+        on_failed=lambda source, error: None,
+    ).run(Source(n, (lambda: Talk(12),)) for n in range(len(said)))
+    assert [result.language for result in finished] == said

@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -171,3 +172,17 @@ def test_an_adapter_is_packed_in_half_the_size_with_all_that_a_card_needs(recipe
     [array] = tensor_file.read_tensors(tmp_path / "home" / adapters.WEIGHTS).values()
     assert array.dtype == np.float16
     assert np.allclose(array, 0.1, atol=1e-4)
+
+
+def test_a_folder_of_an_older_version_is_not_taken_for_this_one(recipe: ModuleType, tmp_path: Path, monkeypatch):
+    run = recipe.Run(SimpleNamespace(data=tmp_path, work=tmp_path, language="eng", set=[], threads=1))
+    called: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(run, "_asrlsa", lambda *arguments: called.append(arguments))
+    out = tmp_path / "base-lora"
+    (out / "adapter").mkdir(parents=True)
+    (out / "adapter" / "asrlsa.json").write_text("{}", encoding="utf-8")
+    for name, stops in (("data-last", True), ("data-base", False)):
+        (out / "recipe.toml").write_text(f'[data]\ntrain = "{tmp_path / name / "train.jsonl"}"\n', encoding="utf-8")
+        with pytest.raises(SystemExit, match="move it away") if stops else nullcontext():
+            run._finetune("base-lora", FOLDER / "lora.toml", tmp_path / "data-base", [])
+    assert not called  # it is there
