@@ -291,7 +291,7 @@ class Run:
         from asrlsa.training.recipe import load_settings
 
         out = self.work / name
-        learnt = load_settings(out / "recipe.toml").data.train if (out / "recipe.toml").exists() else None
+        learnt = load_settings(out / "recipe.toml").files.train if (out / "recipe.toml").exists() else None
         if learnt is not None and Path(learnt).resolve() != (data / "train.jsonl").resolve():
             sys.exit(f"{out}: learns from {learnt}, which this version calls {data / 'train.jsonl'}: move it away")
         if (out / "adapter" / "asrlsa.json").exists():
