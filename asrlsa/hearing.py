@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +70,13 @@ def hear(
         else:
             on_finished(heard, model)
 
+    def finished_plain(heard: Recognised, by: Model) -> None:
+        heard.notes.append(
+            f"the language heard is {heard.language}: transcribed without the verbatim adapter, which was not "
+            "trained on it (--language says which language it is)"
+        )
+        on_finished(heard, by)
+
     def stages(model: Model, options: TranscribeOptions, finished: Callable[[Recognised], None]) -> Recognition:
         recogniser = load_recogniser(model, options)
         return recognition_class(options)(
@@ -85,15 +93,7 @@ def hear(
         own = replace(options, language=code, verbatim=None)  # a strength is about the adapter, which stays out
         try:
             plain = find_model(own, code)
-
-            def finished_plain(heard: Recognised, plain: Model = plain) -> None:
-                heard.notes.append(
-                    f"the language heard is {heard.language}: transcribed without the verbatim adapter, which was not "
-                    "trained on it (--language says which language it is)"
-                )
-                on_finished(heard, plain)
-
-            loaded = stages(plain, own, finished_plain)
+            loaded = stages(plain, own, partial(finished_plain, by=plain))
         except AsrlsaError as error:
             for source in rest:
                 on_failed(source, error)

@@ -46,7 +46,7 @@ class LowMemoryRecognition(Recognition):
                 items = self._recognise(result)
                 self._recogniser.release()
                 give_back()
-                if id(source) not in self._put_off:
+                if not self._spoken.strange(id(source)):
                     self._time(result, items)
                     give_back()
                     self._follow_voices(result, items)
@@ -57,7 +57,7 @@ class LowMemoryRecognition(Recognition):
             except AsrlsaError as error:
                 self._on_failed(source, error)
             finally:
-                self._forget(id(source))
+                self._spoken.forget(id(source))
 
     def _recognise(self, result: Recognised) -> list[_Item]:
         """First pass: return every window with its words and without its audio."""
@@ -80,7 +80,7 @@ class LowMemoryRecognition(Recognition):
                 self._decode(batch)
             item.window = replace(window, audio=np.zeros(0, np.float32))
             yield item
-            if id(source) in self._put_off:
+            if self._spoken.strange(id(source)):
                 return
 
     def _time(self, result: Recognised, items: Sequence[_Item]) -> None:

@@ -24,7 +24,7 @@ from asrlsa.speech.early_ends import Hear, completed
 from asrlsa.speech.memory import give_back, limit_arenas
 from asrlsa.speech.repairs import Search, absolute_words, located, repair, wide_search
 from asrlsa.speech.speakers import SpeakerEncoder, SpeakerTracker
-from asrlsa.speech.spoken_language import LanguageVotes
+from asrlsa.speech.spoken_language import SpokenLanguages
 from asrlsa.speech.times import SHORTEST_MS, WordAligner, monotone
 from asrlsa.speech.vad import VadOptions
 from asrlsa.speech.windows import SAMPLES_PER_MS, Window, Windower, WindowOptions
@@ -188,8 +188,7 @@ class Recognition:
         self._stop = threading.Event()
         self._crash: BaseException | None = None
         self._voices = self._load_voices()
-        self._votes: dict[int, LanguageVotes] = {}  # by the id of a source that is being heard; gone when it is done
-        self._put_off: set[int] = set()  # the same: sources that are given up
+        self._spoken = SpokenLanguages(options.known_languages)  # by the id of a source: forget it before it is gone
 
     def _load_voices(self) -> SpeakerEncoder | None:
         """Load the speaker model, or say what is wrong with it before the work begins."""
@@ -278,7 +277,7 @@ class Recognition:
         for window in windower.windows(blocks):
             if not self._put(self._read, _Item(source, channel, window, self._recogniser.features(window.audio))):
                 break
-            if id(source) in self._put_off:
+            if self._spoken.strange(id(source)):
                 break
         return windower.position_ms
 
@@ -401,28 +400,16 @@ class Recognition:
             return ["en"] * len(items)
         if self._options.language is not None:
             return [self._options.language] * len(items)
-        votes = [self._votes.setdefault(id(i.source), LanguageVotes()) for i in items]
-        open_rows = [n for n, vote in enumerate(votes) if not vote.settled]
+        open_rows = [n for n, item in enumerate(items) if not self._spoken.settled(id(item.source))]
         if open_rows:
             for n, row in zip(open_rows, self._recogniser.languages(encoded.take(open_rows)), strict=True):
-                if not votes[n].settled:  # by an earlier window of the batch: what is settled stays
-                    votes[n].add(row, items[n].window.duration)
-        known = self._options.known_languages
-        for item, vote in zip(items, votes, strict=True):
-            if known and vote.settled and vote.code not in known:
-                self._put_off.add(id(item.source))
-        return [vote.code for vote in votes]
-
-    def _forget(self, key: int) -> None:
-        """Forget what is known of a source: when it is gone, another one may have its id."""
-        self._votes.pop(key, None)
-        self._put_off.discard(key)
+                self._spoken.add(id(items[n].source), row, items[n].window.duration)
+        return [self._spoken.code(id(item.source)) for item in items]
 
     def _language(self, key: int) -> str:
         if self._options.language is not None:
             return self._options.language
-        votes = self._votes.get(key)
-        return votes.code if votes is not None else "en"
+        return self._spoken.code(key)
 
     # Stage 4: the finisher
 
@@ -444,7 +431,7 @@ class Recognition:
                 continue
             del results[key]
             result.duration, result.language = item.duration, self._language(key)
-            self._forget(key)
+            self._spoken.forget(key)
             result.notes[:0] = item.notes
             if item.error is not None:
                 self._on_failed(item.source, item.error)

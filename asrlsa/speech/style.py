@@ -125,8 +125,7 @@ def known_languages(model: Model) -> tuple[str, ...]:
 
 def is_foreign(model: Model, code: str) -> bool:
     """Say whether a packaged adapter is in the model and was not trained on a language (ISO 639-1; "" is any)."""
-    known = known_languages(model)
-    return bool(code and known) and code not in known
+    return bool(model.adapter and code) and not _knows(model.card, code)
 
 
 def language_notes(model: Model, code: str) -> list[str]:

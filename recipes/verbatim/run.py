@@ -193,7 +193,7 @@ class Run:
             for method in self.given.methods:
                 recipe, name = HERE / f"{method}.toml", f"{model}-{method}"
                 begun: list[Any] = []
-                for one in ROUNDS.get(model, ROUNDS["base"]) if self.english else ELSEWHERE:
+                for one in self._rounds(model):
                     data = self.work / f"data-{model}{one.name}"
                     join(self.work, data, thin=one.thin, numbers=one.numbers, varied=one.varied)
                     more: list[Any] = ["--set", f"train.lr={one.slower * load_settings(recipe).train.lr:g}"]
@@ -201,6 +201,9 @@ class Run:
                     more += PROMPTED if one.prompted else ()
                     self._finetune(f"{name}{one.name}", recipe, data, ["--base", model, *begun, *more])
                     begun = ["--adapter", self.work / f"{name}{one.name}" / "adapter"]
+
+    def _rounds(self, model: str) -> tuple[Round, ...]:
+        return ROUNDS.get(model, ROUNDS["base"]) if self.english else ELSEWHERE
 
     def choose(self) -> None:
         """Write the settings of the search into each adapter's card; find strength and prompt where they are open."""
@@ -261,8 +264,8 @@ class Run:
             run = self.work / f"{model}-{self.given.ship}"
             results = HERE / "results" / "eng" / f"{model}-{self.given.ship}.json"
             home = ROOT / "asrlsa" / "speech" / "data" / "verbatim" / model
-            use, rounds = chosen_of(run, self._settled(model)), len(ROUNDS.get(model, ROUNDS["base"]))
-            packed(run, json.loads(results.read_text(encoding="utf-8")), home, use, rounds)
+            found = json.loads(results.read_text(encoding="utf-8"))
+            packed(run, found, home, chosen_of(run, self._settled(model)), len(self._rounds(model)))
 
     def _trained(self) -> Iterator[tuple[str, str]]:
         for model in self.given.models:
@@ -291,12 +294,13 @@ class Run:
         from asrlsa.training.recipe import load_settings
 
         out = self.work / name
-        learnt = load_settings(out / "recipe.toml").files.train if (out / "recipe.toml").exists() else None
-        if learnt is not None and Path(learnt).resolve() != (data / "train.jsonl").resolve():
-            sys.exit(f"{out}: learns from {learnt}, which this version calls {data / 'train.jsonl'}: move it away")
+        resume = ["--resume"] if (out / "recipe.toml").exists() else []
+        if resume:
+            learnt = load_settings(out / "recipe.toml").files.train
+            if Path(learnt).resolve() != (data / "train.jsonl").resolve():
+                sys.exit(f"{out}: learns from {learnt}, which this version calls {data / 'train.jsonl'}: move it away")
         if (out / "adapter" / "asrlsa.json").exists():
             return
-        resume = ["--resume"] if (out / "recipe.toml").exists() else []
         extra = [part for text in self.given.set for part in ("--set", text)]
         threads = ["--set", f"train.threads={self.given.threads}", "--set", f"train.precision={precision()}"]
         train = ["--set", f"data.train={data / 'train.jsonl'}", "--set", "train.eval_every=0"]
