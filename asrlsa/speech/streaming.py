@@ -20,14 +20,7 @@ from typing import TYPE_CHECKING, Literal
 
 from asrlsa.speech.decode import SPACELESS, Decoded, Encoded, Recogniser
 from asrlsa.speech.memory import give_back
-from asrlsa.speech.recognise import (
-    Recognised,
-    RecogniseOptions,
-    Source,
-    follow,
-    refined,
-    reseated,
-)
+from asrlsa.speech.recognise import Recognised, RecogniseOptions, Source, follow
 from asrlsa.speech.repairs import (
     GUESS_LOG_PROBABILITY,
     absolute_words,
@@ -37,6 +30,7 @@ from asrlsa.speech.repairs import (
     wide_search,
     without_weak_fragments,
 )
+from asrlsa.speech.seats import refined, reseated
 from asrlsa.speech.speakers import SpeakerEncoder, SpeakerTracker
 from asrlsa.speech.spoken_language import LanguageVotes
 from asrlsa.speech.times import WordAligner, monotone

@@ -15,8 +15,9 @@ from asrlsa.language import iso639_3, spell_out
 from asrlsa.language.tables import language_table
 from asrlsa.speech.decode import DecodingOptions
 from asrlsa.speech.led import LedRecogniser
-from asrlsa.speech.recognise import Blocks, make_windower, refined
+from asrlsa.speech.recognise import Blocks, make_windower
 from asrlsa.speech.repairs import absolute_words
+from asrlsa.speech.seats import refined
 from asrlsa.speech.times import WordAligner, monotone
 from asrlsa.speech.windows import Window
 from asrlsa.trusted.placing import place

@@ -258,7 +258,7 @@ def test_three_hours_need_the_memory_of_a_few_windows():
 
 
 def test_every_word_of_a_window_is_aligned_once_with_the_audio_of_its_piece():
-    from asrlsa.speech.recognise import refined
+    from asrlsa.speech.seats import refined
     from asrlsa.speech.windows import Window
     from asrlsa.types import Span
 
@@ -277,7 +277,7 @@ def test_every_word_of_a_window_is_aligned_once_with_the_audio_of_its_piece():
 
 
 def test_the_first_word_of_a_sentence_comes_after_the_pause():
-    from asrlsa.speech.recognise import reseated
+    from asrlsa.speech.seats import reseated
 
     def times(*words: tuple[str, int, int]) -> list[tuple[str, int | None, int | None]]:
         return [(w.text, w.start, w.end) for w in reseated([Word(*w) for w in words])]
