@@ -72,6 +72,7 @@ def evaluate(
     others = _others(compare_with, paths[1], pairs, where, allow_missing)
     failures: list[tuple[str, str]] = []
     files, rivals = [], []
+    cut_short: dict[str, None] = {}
     settings: dict[str, Any] = {"steps": tuple(steps), "collar": collar, "slots": compare_with is not None}
     for pair in pairs:
         with _without_cycle_search():
@@ -79,9 +80,11 @@ def evaluate(
             if ours is None:
                 continue
             files.append(score_pair(ours, theirs, chosen, view=view, **settings))
+            cut_short |= dict.fromkeys(sample.source for sample in (ours, theirs) if not sample.ended)
             if compare_with is not None:
                 rival = _read(others.get(pair.name), ours.language, failures) or empty_sample(ours)
                 rivals.append(score_pair(ours, rival, chosen, **settings))
+                cut_short |= {} if rival.ended else {rival.source: None}
         if listener is not None:
             listener(pair.name)
     if not files:
@@ -104,6 +107,7 @@ def evaluate(
         comparison=_compare(files, rivals, names, resamples or RESAMPLES, seed) if rivals else [],
         resamples=resamples,
         seed=seed,
+        cut_short=list(cut_short),
     )
 
 

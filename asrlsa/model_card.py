@@ -31,6 +31,7 @@ DECODING: Final[Mapping[str, tuple[str, Callable[[Any], bool]]]] = MappingProxyT
         "timestamps": ("true or false", lambda v: isinstance(v, bool)),
         "least_fragment_confidence": ("a number from 0 to 1", lambda v: _number(v) and 0 <= v <= 1),
         "filler_margin": ("a number from -1 to 10", lambda v: _number(v) and -1 <= v <= 10),
+        "filler_lead": ("a number from -1 to 10", lambda v: _number(v) and -1 <= v <= 10),
         "repetition_margin": ("a number from 0 to 10", lambda v: _number(v) and 0 <= v <= 10),
     }
 )

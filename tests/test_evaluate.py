@@ -125,6 +125,19 @@ def test_a_reference_that_can_not_be_read_is_left_out(corpus):
     assert [file.name for file in found.files] == ["one", "three"]
 
 
+def test_a_file_without_its_end_is_scored_and_named(corpus):
+    path = corpus / "hyp" / "two.cha"
+    path.write_text(path.read_text(encoding="utf-8").partition("*PAR1:")[0], encoding="utf-8")
+    found = evaluate(corpus / "hyp", corpus / "ref", compare_with=corpus / "hyp")
+    assert found.cut_short == [str(path)]
+    assert found.files[2].counts["verbatim"].deletions > found.files[0].counts["verbatim"].deletions
+    made = run(corpus / "hyp", corpus / "ref")
+    assert made.exit_code == 0
+    assert "without @End" in re.sub(r"\s+", " ", made.stdout)
+    assert "two.cha" in made.stdout
+    assert "without @End" not in run(corpus / "ref", corpus / "ref").stdout
+
+
 def test_table_names_policies_and_types(corpus):
     made = run(corpus / "hyp", corpus / "ref", "--policies", "fluent,raw")
     assert made.exit_code == 0

@@ -66,6 +66,9 @@ def remarks(found: Evaluation) -> list[str]:
         lines.append(f"no hypothesis, scored as all deletions: {', '.join(found.missing)}")
     if found.left_out:
         lines.append(f"no reference, left out: {', '.join(found.left_out)}")
+    if found.cut_short:
+        files = ", ".join(found.cut_short)
+        lines.append(f"without @End, perhaps cut short, scored as far as it goes (see asrlsa check): {files}")
     if len(found.files) < 2:
         lines.append("one file: no intervals")
     elif found.resamples:

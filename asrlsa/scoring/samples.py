@@ -122,6 +122,7 @@ class Sample:
         source: Path the file was read from.
         media: Name of the recording, where the file names one.
         participants: Participant codes with their roles.
+        ended: Whether the file ends as its format wants (``@End`` of CHAT); where not, it may be cut short.
     """
 
     name: str
@@ -134,6 +135,7 @@ class Sample:
     source: str = ""
     media: str = ""
     participants: dict[str, str] = field(default_factory=dict)
+    ended: bool = True
 
     @property
     def speakers(self) -> tuple[str, ...]:

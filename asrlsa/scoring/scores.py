@@ -87,6 +87,7 @@ class Evaluation:
         failures: ``(file, message)`` of files that could not be read.
         missing: References without hypothesis, scored as all deletions.
         left_out: Hypotheses without reference.
+        cut_short: CHAT files without ``@End``; they were scored as far as they go.
         comparison: Tests against another set of hypotheses.
         resamples: Bootstrap draws.
         seed: Seed of the draws.
@@ -104,6 +105,7 @@ class Evaluation:
     comparison: list[Comparison]
     resamples: int
     seed: int
+    cut_short: list[str] = field(default_factory=list)
 
 
 def score_pair(

@@ -158,6 +158,7 @@ def from_transcript(transcript: Transcript, name: str) -> Sample:
         source=transcript.source or "",
         media=media,
         participants={p.code: p.role for p in transcript.participants},
+        ended=any(header.name == "End" for header in transcript.headers),
     )
 
 

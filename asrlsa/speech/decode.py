@@ -54,7 +54,9 @@ class DecodingOptions:
         least_fragment_confidence: Fragments of less confidence than this are not written.
         filler_margin: Greedy search writes a filler where its token is more probable than all fillers together by a
             factor of at most e to this power; below 0 it is left alone. See `asrlsa.speech.near_misses`.
-        repetition_margin: The same for the last word or two once more; 0 leaves the search alone.
+        filler_lead: It writes a filler only where all fillers together are more probable than the words that sound like
+            one, by a factor of e to this power; below 0 it is left alone.
+        repetition_margin: As ``filler_margin``, for the last word or two once more; 0 leaves the search alone.
     """
 
     beam_size: int = 1
@@ -69,6 +71,7 @@ class DecodingOptions:
     max_initial_timestamp_index: int = 50
     least_fragment_confidence: float = 0.0
     filler_margin: float = -1.0
+    filler_lead: float = -1.0
     repetition_margin: float = 0.0
 
 
@@ -160,7 +163,7 @@ class Recogniser:
         self._whisper: Any = None
         self._tokenizer: Any = None
         self._languages: dict[str, Any] = {}
-        self._looks: dict[tuple[str, float, float], NearMisses] = {}
+        self._looks: dict[tuple[str, float, float, float], NearMisses] = {}
         self._contexts = model.card.context_seconds if model.card is not None else ()
         self._short: tuple[tuple[int, int], ...] = ((SHORT_FRAMES, SHORT_CONTEXT),)
         if window_ms:
@@ -286,7 +289,7 @@ class Recogniser:
         for i, row in enumerate(rows):
             by_shape.setdefault((len(row), len(encoded.rows[i])), []).append(i)
         results: list[Any] = [None] * len(rows)
-        looks = options.filler_margin >= 0 or options.repetition_margin > 0
+        looks = options.filler_margin >= 0 or options.filler_lead >= 0 or options.repetition_margin > 0
         looks = looks and options.beam_size == 1 and not ban_ngrams
 
         def search(picked: Sequence[int], starts: Sequence[list[int]], blank: bool) -> list[Any]:
@@ -334,9 +337,12 @@ class Recogniser:
         ]
 
     def _near_misses(self, language: str, options: DecodingOptions) -> NearMisses:
-        key = language, options.filler_margin, options.repetition_margin
+        key = language, options.filler_margin, options.filler_lead, options.repetition_margin
         if key not in self._looks:
-            self._looks[key] = NearMisses(self._tokenizer, self._text_end, *key)
+            filler, lead, repetition = key[1:]
+            self._looks[key] = NearMisses(
+                self._tokenizer, self._text_end, language, filler=filler, lead=lead, repetition=repetition
+            )
         return self._looks[key]
 
     @property

@@ -1,4 +1,4 @@
-"""Fillers and repeated words that a greedy search passes over by a little.
+"""Fillers and repeated words that a greedy search passes over by a little, and fillers that it takes by too little.
 
 Whisper's decoder was trained on text from which disfluencies had been taken, so it leans against them; and what it
 believes of a filled pause it spreads over spellings (*um*, *uh*, *Um*, *Uh*), each of which loses against a word that
@@ -6,8 +6,14 @@ all of them together would beat. So the fillers are taken together here, and may
 token that the search took: where they are, the search goes on from the filler. The same goes for the last word or two,
 once more.
 
-How much a little is, the model card says (``decoding.filler_margin``, ``decoding.repetition_margin``); the margins
-of the adapters that come with asrlsa were chosen on dev data (docs/verbatim-model.md).
+A model that has learnt to write fillers takes reduced words for one, above all when they are said again: of *I I'm*,
+*a a process*, *oh then* it makes *uh I'm*, *a uh process*, *uh then*, and a repetition is lost besides. Where that
+happens it half believes in the word. So a filler must be ahead of the words that sound like one; where it is not, the
+search goes on from the word.
+
+How much a little is, the model card says (``decoding.filler_margin``, ``decoding.filler_lead``,
+``decoding.repetition_margin``); those of the adapters that come with asrlsa were chosen on dev data
+(docs/verbatim-model.md).
 """
 
 from __future__ import annotations
@@ -27,6 +33,10 @@ SPELLINGS: Final[Mapping[str, tuple[str, ...]]] = {
     "es": (" eh", " Eh", " um", " Um"),
 }
 """ISO 639-1 code to fillers that are one token in the vocabulary of a Whisper model and begin hardly any other word."""
+SOUND_ALIKES: Final[Mapping[str, tuple[str, ...]]] = {
+    "en": (" I", " a", " an", " and", " are", " of", " oh", " or", " A", " An", " And", " Are", " Of", " Oh", " Or"),
+}
+"""The same to words that may be no more than a filler's vowel when they are said quickly."""
 LONGEST: Final = 2  # words that may be missed when they are said again
 MOST: Final = 8  # places of a window at which the search goes on from something else
 
@@ -50,7 +60,9 @@ class NearMiss:
 class NearMisses:
     """Looks for what a search has passed over by a little."""
 
-    def __init__(self, tokenizer: Any, text_end: int, language: str, filler: float, repetition: float) -> None:
+    def __init__(
+        self, tokenizer: Any, text_end: int, language: str, *, filler: float, lead: float, repetition: float
+    ) -> None:
         """Prepare for a model's vocabulary.
 
         Args:
@@ -59,12 +71,19 @@ class NearMisses:
             language: ISO 639-1 code; in one that `SPELLINGS` lacks, no filler is missed.
             filler: Natural logarithm of the ratio by which a token may be more probable than all fillers together
                 and still give way to one; below 0 none does.
+            lead: Natural logarithm of the ratio by which all fillers together must be more probable than all of
+                `SOUND_ALIKES` for one to be written; below 0 they need not.
             repetition: The same for the last word or two once more; 0 lets none give way.
         """
-        rows = [tokenizer.encode(text, add_special_tokens=False).ids for text in SPELLINGS.get(language, ())]
-        self._fillers: list[int] = [row[0] for row in rows if len(row) == 1]
         self._tokenizer, self._text_end = tokenizer, text_end
-        self._filler, self._repetition = filler, repetition
+        self._fillers = self._single(SPELLINGS.get(language, ()))
+        self._alike = self._single(SOUND_ALIKES.get(language, ())) if lead >= 0 else []
+        self._filler, self._lead, self._repetition = filler, lead, repetition
+
+    def _single(self, texts: Sequence[str]) -> list[int]:
+        """Return the ids of those texts that are one token."""
+        rows = [self._tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
+        return [row[0] for row in rows if len(row) == 1]
 
     def followed(self, result: Any, since: int, go: Go) -> Any:
         """Return what the search finds when it goes on from every near miss, one after the other.
@@ -97,14 +116,27 @@ class NearMisses:
         """
         for place in range(since, len(tokens)):
             chosen = tokens[place]
-            if not self._begins(chosen) or chosen in self._fillers:
+            if not self._begins(chosen):
                 continue
             row = on_cpu(steps[place])
-            if (token := self._missed_filler(tokens, place, row)) is None:
+            if chosen in self._fillers:
+                token = self._missed_word(row)
+            elif (token := self._missed_filler(tokens, place, row)) is None:
                 token = self._missed_copy(tokens, place, row)
             if token is not None:
                 return NearMiss(place, token)
         return None
+
+    def _missed_word(self, row: Row) -> int | None:
+        """Return the word that sounds like a filler and is as probable, or None where fillers are well ahead."""
+        import numpy as np
+
+        if not self._alike:
+            return None
+        words, fillers = row[self._alike], row[self._fillers]
+        if np.logaddexp.reduce(fillers) >= np.logaddexp.reduce(words) + self._lead:
+            return None
+        return self._alike[int(words.argmax())]
 
     def _missed_filler(self, tokens: Sequence[int], place: int, row: Row) -> int | None:
         import numpy as np
@@ -115,6 +147,8 @@ class NearMisses:
         # No word follows a filler at the end that could speak for it: there it must beat the end.
         margin = 0.0 if tokens[place] == self._text_end else self._filler
         if self._filler < 0 or np.logaddexp.reduce(each) < row[tokens[place]] - margin:
+            return None
+        if self._missed_word(row) is not None:
             return None
         return self._fillers[int(each.argmax())]
 

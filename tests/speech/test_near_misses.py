@@ -19,7 +19,8 @@ UM, UH, I_, WE, B, ALL, WENT, NT = 0, 1, 4, 5, 6, 7, 10, 11
 class Tokenizer:
     def encode(self, text, add_special_tokens):
         assert not add_special_tokens
-        return SimpleNamespace(ids=[VOCABULARY.index(text.replace(" ", "Ġ"))])
+        text = text.replace(" ", "Ġ")
+        return SimpleNamespace(ids=[VOCABULARY.index(text)] if text in VOCABULARY else [B, ALL])
 
     def id_to_token(self, token):
         return VOCABULARY[token]
@@ -28,8 +29,8 @@ class Tokenizer:
         return "".join(VOCABULARY[t] for t in tokens).replace("Ġ", " ")
 
 
-def near(filler=-1.0, repetition=0.0, language="en"):
-    return NearMisses(Tokenizer(), END, language, filler, repetition)
+def near(filler=-1.0, repetition=0.0, language="en", lead=-1.0):
+    return NearMisses(Tokenizer(), END, language, filler=filler, lead=lead, repetition=repetition)
 
 
 def row(**shares):
@@ -81,6 +82,25 @@ def test_nothing_is_put_inside_a_word_or_beside_a_filler():
 def test_at_the_end_a_filler_must_beat_the_end():
     for share, found in ((0.4, None), (0.6, NearMiss(1, UH))):
         assert first(near(3.0), [I_], [row(I=1.0), row(end=1 - share, uh=share)]) == found
+
+
+def test_a_filler_gives_way_to_a_word_that_sounds_like_one():
+    # "I I went": both fillers have 0.5, so they are ahead of "I" by a factor of 1.25.
+    rows = [row(uh=0.4, um=0.1, I=0.4), row(I=1.0), row(went=1.0), row(end=1.0)]
+    for factor, found in ((1.3, NearMiss(0, I_)), (1.2, None), (0.0, None)):
+        lead = np.log(factor) if factor else -1.0
+        assert first(near(lead=lead), [UH, I_, WENT], rows) == found
+    assert first(near(lead=1.0, language="fi"), [UH, I_, WENT], rows) is None
+    assert first(near(lead=1.0), [UH, I_, WENT], rows, since=1) is None
+    other = [row(uh=0.5, we=0.4), row(we=1.0), row(end=1.0)]  # what else may be said does not sound like a filler
+    assert first(near(lead=1.0), [UH, WE], other) is None
+
+
+def test_no_filler_is_put_before_words_that_sound_like_one_without_a_lead():
+    rows = [row(went=1.0), row(I=0.4, um=0.3, uh=0.2), row(end=1.0)]
+    assert first(near(0.0), [WENT, I_], rows) == NearMiss(1, UM)
+    assert first(near(0.0, lead=0.1), [WENT, I_], rows) == NearMiss(1, UM)
+    assert first(near(0.0, lead=0.3), [WENT, I_], rows) is None
 
 
 def test_the_last_word_once_more():
@@ -189,6 +209,8 @@ def test_a_real_model_writes_more_fillers_the_wider_the_margin_and_keeps_what_is
     assert "um" in words(filler_margin=4)  # "so um there was a girl" is said
     known = "Okay look at the pictures"
     assert words(known, filler_margin=8)[:5] == known.lower().split()
+    led = [sum(w in ("um", "uh") for w in words(filler_margin=4, filler_lead=lead)) for lead in (-1, 0, 8)]
+    assert led[0] == counts[2] >= led[1] > led[2]
     plain, more = words(), words(repetition_margin=5)
     doubled = [sum(a == b for a, b in itertools.pairwise(text)) for text in (plain, more)]
     assert doubled[0] < doubled[1]
