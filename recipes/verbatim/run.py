@@ -11,7 +11,8 @@ Each step can be run alone, and what is there is not made again, so the same com
   is said and left out.
 - train: ``asrlsa finetune lora.toml`` (``s2lora.toml`` with ``--methods``) for each model, in rounds (`ROUNDS`), each
   from the weights of the one before: from part of the corpus and the other data; from everything, at a lower rate; and,
-  for base, with the filler-rich prompt before every window. All but the last are in WORK/MODEL-METHOD-ROUND.
+  for base, twice with the filler-rich prompt before every window, from one part of the corpus and from the other. All
+  but the last are in WORK/MODEL-METHOD-ROUND.
 - choose: what goes into the card of each adapter: strength, prompt, margins. For base and tiny.en that is `CHOSEN`;
   with ``--dev`` (which evaluate and package then need too), and in other languages, strength and prompt are measured
   on dev data (``calibrate.py``).
@@ -53,6 +54,7 @@ class Chosen(NamedTuple):
         strength: Factor of what it changes.
         prompted: With the filler-rich prompt of the language.
         filler_margin: See `asrlsa.speech.near_misses`.
+        filler_lead: The same.
         repetition_margin: The same.
         least_fragment_confidence: See `asrlsa.speech.repairs`.
     """
@@ -60,6 +62,7 @@ class Chosen(NamedTuple):
     strength: float
     prompted: bool
     filler_margin: float = 0.0
+    filler_lead: float = 0.5
     repetition_margin: float = 1.0
     least_fragment_confidence: float = 0.3
 
@@ -101,7 +104,8 @@ ROUNDS: Final = {
     "base": (
         _FIRST,
         Round("-second", _ALL, thin=3, steps=140, slower=0.6),
-        Round("", range(260), thin=2, steps=100, slower=0.4, varied=True, prompted=True),
+        Round("-third", range(260), thin=2, steps=100, slower=0.4, varied=True, prompted=True),
+        Round("", range(260, 1_000_000), steps=160, slower=0.4, varied=True, prompted=True),
     ),
     "tiny.en": (_FIRST, Round("", _ALL, thin=3, steps=140, slower=0.6)),
 }
@@ -206,11 +210,12 @@ class Run:
         return ROUNDS.get(model, ROUNDS["base"]) if self.english else ELSEWHERE
 
     def choose(self) -> None:
-        """Write the settings of the search into each adapter's card; find strength and prompt where they are open."""
+        """Make each adapter what will ship: float16, with the settings of the search; find what else is open."""
         from measuring import decide
 
         for model, method in self._trained():
             run = self.work / f"{model}-{method}"
+            rounded(run / "adapter")  # so that what is measured is what ships
             decide(run / "adapter", **CHOSEN.search())
             if self._settled(model) is not None:
                 continue
@@ -257,7 +262,7 @@ class Run:
         self._measure(HERE / "results" / "ablation", systems, ("real", "fluent"))
 
     def package(self) -> None:
-        """Put the adapters into the package, in float16, with cards."""
+        """Put the adapters into the package, with cards."""
         if not self.english:
             return
         for model in self.given.models:
@@ -424,10 +429,19 @@ def chosen_of(run: Path, settled: Chosen | None) -> Chosen:
     return Chosen(float(chosen["strength"]), bool(chosen["prompt"]))
 
 
-def packed(run: Path, results: dict[str, Any], home: Path, use: Chosen, rounds: int) -> None:
-    """Write an adapter in float16 with a card that says what it is and how it is used."""
+def rounded(adapter: Path) -> None:
+    """Store the weights of an adapter in float16, unless they are."""
     from safetensors.numpy import load_file, save_file
 
+    from asrlsa.conversion import adapters
+
+    arrays = load_file(adapter / adapters.WEIGHTS)
+    if any(value.dtype != np.float16 for value in arrays.values()):
+        save_file({key: value.astype(np.float16) for key, value in arrays.items()}, adapter / adapters.WEIGHTS)
+
+
+def packed(run: Path, results: dict[str, Any], home: Path, use: Chosen, rounds: int) -> None:
+    """Write an adapter with a card that says what it is and how it is used."""
     from asrlsa.conversion import adapters
     from asrlsa.model_card import read_card, write_card
     from asrlsa.speech.prompts import style_prompt
@@ -436,10 +450,8 @@ def packed(run: Path, results: dict[str, Any], home: Path, use: Chosen, rounds: 
     if card is None:
         sys.exit(f"{run / 'adapter'}: has no card")
     home.mkdir(parents=True, exist_ok=True)
-    arrays = {key: value.astype(np.float16) for key, value in load_file(run / "adapter" / adapters.WEIGHTS).items()}
-    save_file(arrays, home / adapters.WEIGHTS)
-    (home / adapters.WEIGHTS).chmod(0o644)  # safetensors lets nobody else read
-    (home / adapters.CONFIG).write_bytes((run / "adapter" / adapters.CONFIG).read_bytes())
+    for name in (adapters.WEIGHTS, adapters.CONFIG):
+        (home / name).write_bytes((run / "adapter" / name).read_bytes())
     scores: dict[str, float] = {}
     for group, name in (("real", "real"), ("synthetic", "synthetic")):
         found = results["groups"].get(group)

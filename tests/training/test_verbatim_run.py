@@ -160,6 +160,7 @@ def test_an_adapter_is_packed_in_half_the_size_with_all_that_a_card_needs(recipe
     card = ModelCard(base="base", base_sha256="0" * 64, method="lora", languages=("en",))
     write_card(run / "adapter", card)
     real = {"events": {"fillers": [8, 10, 16], "fragments": [0, 0, 3]}, "wer": {"value": 28.0}}
+    recipe.rounded(run / "adapter")
     recipe.packed(run, {"groups": {"real": real}}, tmp_path / "home", recipe.Chosen(0.8, True), 3)
     made = read_card(tmp_path / "home")
     assert made is not None
