@@ -1,4 +1,4 @@
-"""What is done about decodings that no speaker said: loops are decoded again, guesses are taken out.
+"""What is done about decodings that no speaker said: loops are decoded again, guesses and echoes are taken out.
 
 So are fragments that the model hardly believes in, where its card says from when on it may be believed. No context
 speaks for or against a fragment, and what a model writes for a noise or for a name that it does not know is often one.
@@ -49,6 +49,8 @@ def repair(
     for i, window in enumerate(windows):
         found[i], note = without_loops(window, found[i])
         notes[i] = note or notes[i]
+        found[i], note = without_echo(found[i])
+        notes[i] = note or notes[i]
         found[i], note = without_guesses(window, without_weak_fragments(found[i], least))
         notes[i] = note or notes[i]
     return list(zip(found, notes, strict=True))
@@ -98,6 +100,25 @@ def without_loops(window: Window, result: Decoded) -> tuple[Decoded, str]:
         result = replace(result, words=tuple(words), pieces=tuple(pieces))
         note = "a decoding loop could not be resolved and is written xxx"
     return result, note
+
+
+def without_echo(result: Decoded) -> tuple[Decoded, str]:
+    """Drop a phrase at the end that was said once and is written twice; the note says so.
+
+    What follows the last word that has a length, and is the words before it once more, has no place in the sound.
+    A single word is left alone: it may have been said in the little time that the last word was given.
+    """
+    words = result.words
+    timeless = 0
+    while timeless < len(words) and words[-1 - timeless].start == words[-1 - timeless].end:
+        timeless += 1
+    texts = [word.text.strip(" .,?!").casefold() for word in words]
+    for size in range(min(timeless, len(words) // 2), 1, -1):
+        if texts[-size:] == texts[-2 * size : -size]:
+            pieces = result.pieces[:-size] if result.pieces else ()
+            note = "what was written twice at the end and said once is written once"
+            return replace(result, words=words[:-size], pieces=pieces), note
+    return result, ""
 
 
 def without_weak_fragments(result: Decoded, least: float) -> Decoded:

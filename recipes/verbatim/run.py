@@ -11,8 +11,7 @@ Each step can be run alone, and what is there is not made again, so the same com
   is said and left out.
 - train: ``asrlsa finetune lora.toml`` (``s2lora.toml`` with ``--methods``) for each model, in rounds (`ROUNDS`), each
   from the weights of the one before: from part of the corpus and the other data; from everything, at a lower rate; and,
-  for base, twice with the filler-rich prompt before every window, from one part of the corpus and from the other. All
-  but the last are in WORK/MODEL-METHOD-ROUND.
+  for base, with the filler-rich prompt before every window. All but the last are in WORK/MODEL-METHOD-ROUND.
 - choose: what goes into the card of each adapter: strength, prompt, margins. For base and tiny.en that is `CHOSEN`;
   with ``--dev`` (which evaluate and package then need too), and in other languages, strength and prompt are measured
   on dev data (``calibrate.py``).
@@ -104,8 +103,7 @@ ROUNDS: Final = {
     "base": (
         _FIRST,
         Round("-second", _ALL, thin=3, steps=140, slower=0.6),
-        Round("-third", range(260), thin=2, steps=100, slower=0.4, varied=True, prompted=True),
-        Round("", range(260, 1_000_000), steps=160, slower=0.4, varied=True, prompted=True),
+        Round("", range(260), thin=2, steps=100, slower=0.4, varied=True, prompted=True),
     ),
     "tiny.en": (_FIRST, Round("", _ALL, thin=3, steps=140, slower=0.6)),
 }
