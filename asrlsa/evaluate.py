@@ -80,11 +80,12 @@ def evaluate(
             if ours is None:
                 continue
             files.append(score_pair(ours, theirs, chosen, view=view, **settings))
-            cut_short |= dict.fromkeys(sample.source for sample in (ours, theirs) if not sample.ended)
+            read = [ours, theirs]
             if compare_with is not None:
                 rival = _read(others.get(pair.name), ours.language, failures) or empty_sample(ours)
                 rivals.append(score_pair(ours, rival, chosen, **settings))
-                cut_short |= {} if rival.ended else {rival.source: None}
+                read.append(rival)
+            cut_short |= dict.fromkeys(sample.source for sample in read if not sample.ended)
         if listener is not None:
             listener(pair.name)
     if not files:
@@ -104,10 +105,10 @@ def evaluate(
         failures=failures,
         missing=[pair.name for pair in pairs if pair.hypothesis is None],
         left_out=left_out,
+        cut_short=list(cut_short),
         comparison=_compare(files, rivals, names, resamples or RESAMPLES, seed) if rivals else [],
         resamples=resamples,
         seed=seed,
-        cut_short=list(cut_short),
     )
 
 

@@ -102,10 +102,10 @@ class Evaluation:
     failures: list[tuple[str, str]]
     missing: list[str]
     left_out: list[str]
+    cut_short: list[str]
     comparison: list[Comparison]
     resamples: int
     seed: int
-    cut_short: list[str] = field(default_factory=list)
 
 
 def score_pair(

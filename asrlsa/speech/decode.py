@@ -339,9 +339,13 @@ class Recogniser:
     def _near_misses(self, language: str, options: DecodingOptions) -> NearMisses:
         key = language, options.filler_margin, options.filler_lead, options.repetition_margin
         if key not in self._looks:
-            filler, lead, repetition = key[1:]
             self._looks[key] = NearMisses(
-                self._tokenizer, self._text_end, language, filler=filler, lead=lead, repetition=repetition
+                self._tokenizer,
+                self._text_end,
+                language,
+                filler=options.filler_margin,
+                lead=options.filler_lead,
+                repetition=options.repetition_margin,
             )
         return self._looks[key]
 

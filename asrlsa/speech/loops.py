@@ -73,6 +73,20 @@ def find_loop(
     return best
 
 
+def find_echo(words: Sequence[Word]) -> int:
+    """Return how many words at the end are the words before them once more, and take no time at all; 0 for none.
+
+    Such a copy has no place in the sound. A single word counts for none: it may have been said in the little time that
+    the last word was given.
+    """
+    timeless = 0
+    while timeless < len(words) and words[-1 - timeless].start == words[-1 - timeless].end:
+        timeless += 1
+    plain = [_plain(w) for w in words]
+    sizes = range(min(timeless, len(words) // 2), 1, -1)
+    return next((size for size in sizes if plain[-size:] == plain[-2 * size : -size]), 0)
+
+
 def _plain(word: Word) -> str:
     return word.text.lower().strip(".,?!-…\"'")
 

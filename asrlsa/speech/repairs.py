@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from asrlsa.speech.decode import Decoded, DecodingOptions
-from asrlsa.speech.loops import find_loop, is_fragment
+from asrlsa.speech.loops import find_echo, find_loop, is_fragment
 from asrlsa.speech.windows import Window
 from asrlsa.types import Word
 
@@ -103,22 +103,12 @@ def without_loops(window: Window, result: Decoded) -> tuple[Decoded, str]:
 
 
 def without_echo(result: Decoded) -> tuple[Decoded, str]:
-    """Drop a phrase at the end that was said once and is written twice; the note says so.
-
-    What follows the last word that has a length, and is the words before it once more, has no place in the sound.
-    A single word is left alone: it may have been said in the little time that the last word was given.
-    """
-    words = result.words
-    timeless = 0
-    while timeless < len(words) and words[-1 - timeless].start == words[-1 - timeless].end:
-        timeless += 1
-    texts = [word.text.strip(" .,?!").casefold() for word in words]
-    for size in range(min(timeless, len(words) // 2), 1, -1):
-        if texts[-size:] == texts[-2 * size : -size]:
-            pieces = result.pieces[:-size] if result.pieces else ()
-            note = "what was written twice at the end and said once is written once"
-            return replace(result, words=words[:-size], pieces=pieces), note
-    return result, ""
+    """Drop a phrase at the end that was said once and is written twice; the note says so."""
+    size = find_echo(result.words)
+    if not size:
+        return result, ""
+    note = "what was written twice at the end and said once is written once"
+    return _only(result, range(len(result.words) - size)), note
 
 
 def without_weak_fragments(result: Decoded, least: float) -> Decoded:
@@ -126,8 +116,11 @@ def without_weak_fragments(result: Decoded, least: float) -> Decoded:
     kept = [
         i for i, w in enumerate(result.words) if not is_fragment(w) or w.confidence is None or w.confidence >= least
     ]
-    if len(kept) == len(result.words):
-        return result
+    return result if len(kept) == len(result.words) else _only(result, kept)
+
+
+def _only(result: Decoded, kept: Sequence[int]) -> Decoded:
+    """Return a result with the words of these numbers alone."""
     pieces = tuple(result.pieces[i] for i in kept) if result.pieces else ()
     return replace(result, words=tuple(result.words[i] for i in kept), pieces=pieces)
 
